@@ -1,0 +1,1 @@
+"""What may be said: event types, the envelope, ids, the time grid. Imports nothing of ours."""

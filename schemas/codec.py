@@ -1,0 +1,244 @@
+"""Records to events and back: CloudEvents 1.0 over Kafka, both modes read, binary written (DESIGN section 3).
+
+``decode`` never raises on foreign bytes: what cannot be an event comes back as a value that says why.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+import orjson
+
+from schemas.envelope import Event, Headers, Record
+from schemas.errors import MillstreamError
+from schemas.ids import new_event_id
+from schemas.registry import REGISTRY, EventType, Payload, Registry
+
+MAX_RECORD_BYTES: Final = 900_000
+"""Largest key, value and headers together: below every client's own limit (DESIGN section 4)."""
+CONTENT_TYPE: Final = b"application/json"
+_STRUCTURED: Final = b"application/cloudevents"
+_KNOWN: Final = frozenset(
+    (
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "dataschema",
+        "datacontenttype",
+        "time",
+        "subject",
+        "correlationid",
+        "causationid",
+        "expectedversion",
+        "data",
+    )
+)
+
+
+class TooLarge(MillstreamError):
+    """An event is larger than the log takes."""
+
+
+class Undecodable(msgspec.Struct, frozen=True):
+    """A record that is no valid event. ``path`` is the field (JSONPath, ``ce_*`` header), or empty."""
+
+    reason: str
+    path: str = ""
+
+
+class UnknownType(msgspec.Struct, frozen=True):
+    """A record whose event type this build has never heard of: skipped and counted."""
+
+    name: str
+
+
+class UnknownVersion(msgspec.Struct, frozen=True):
+    """A record of a known type in a version that this build cannot read: its partition has to stop."""
+
+    name: str
+    version: int
+
+
+Decoded = Event | Undecodable | UnknownType | UnknownVersion
+
+_decoders: dict[type[Payload], Callable[[bytes], Payload]] = {}
+_parse_time = msgspec.json.Decoder(datetime).decode
+
+
+def record_size_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """Bytes of key, value and headers together, as counted against MAX_RECORD_BYTES."""
+    return len(key or b"") + len(value or b"") + sum(len(name) + len(data) for name, data in headers)
+
+
+def new_event(
+    payload: Payload,
+    *,
+    source: str,
+    time: datetime,
+    event_id: str | None = None,
+    cause: Event | None = None,
+    correlation_id: str | None = None,
+    expected_version: int | None = None,
+    traceparent: str | None = None,
+    registry: Registry = REGISTRY,
+) -> Event:
+    """Wrap ``payload`` in an envelope; key and subject come from its type, the chain from ``cause``."""
+    event_type = registry.of(payload)
+    if cause is not None:
+        correlation_id = correlation_id or cause.correlation_id or cause.id
+        traceparent = traceparent or cause.traceparent
+    return Event(
+        id=event_id or new_event_id(),
+        source=source,
+        type=event_type,
+        time=time,
+        key=event_type.key(payload),
+        subject=event_type.subject(payload),
+        data=payload,
+        correlation_id=correlation_id,
+        causation_id=cause.id if cause else None,
+        expected_version=expected_version,
+        traceparent=traceparent,
+    )
+
+
+def encode(event: Event) -> tuple[bytes, bytes, Headers]:
+    """(key, value, headers) in binary mode. Raises TooLarge."""
+    headers: list[tuple[str, bytes]] = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event.id.encode()),
+        ("ce_source", event.source.encode()),
+        ("ce_type", event.type.name.encode()),
+        ("ce_dataschema", event.type.dataschema.encode()),
+        ("ce_time", _rfc3339(event.time).encode()),
+        ("ce_subject", event.subject.encode()),
+        ("content-type", CONTENT_TYPE),
+    ]
+    optional = {
+        "ce_correlationid": event.correlation_id,
+        "ce_causationid": event.causation_id,
+        "ce_expectedversion": None if event.expected_version is None else str(event.expected_version),
+        "traceparent": event.traceparent,
+    }
+    headers += [(name, text.encode()) for name, text in optional.items() if text is not None]
+    headers += [(f"ce_{name}", text.encode()) for name, text in event.extensions.items()]
+    key, value = event.key.encode(), msgspec.json.encode(event.data)
+    size_bytes = record_size_bytes(key, value, tuple(headers))
+    if size_bytes > MAX_RECORD_BYTES:
+        raise TooLarge(
+            f"{event.type.name} {event.id} has {size_bytes:,} bytes; at most {MAX_RECORD_BYTES:,} go on the log",
+            remedy="Split the request, or put the large part into the blob store and send its address.",
+        )
+    return key, value, tuple(headers)
+
+
+def decode(record: Record, registry: Registry = REGISTRY) -> Decoded:
+    """The event in ``record``, validated in the same pass, or the reason why there is none."""
+    attributes = {name: value for name, value in record.headers}
+    size_bytes = record_size_bytes(record.key, record.value, record.headers)
+    if size_bytes > MAX_RECORD_BYTES:
+        return Undecodable(f"{size_bytes:,} bytes are more than the {MAX_RECORD_BYTES:,} an event may have")
+    if record.value is None:
+        return Undecodable("the record has no value")
+    content_type = attributes.get("content-type", b"")
+    if content_type[: len(_STRUCTURED)].lower() == _STRUCTURED:
+        return _decode_structured(record, registry)
+    try:
+        named = {name[3:]: value.decode() for name, value in attributes.items() if name.startswith("ce_")}
+    except UnicodeDecodeError:
+        return Undecodable("a ce_* header is not UTF-8")
+    traceparent = attributes.get("traceparent")
+    if traceparent is not None:
+        named["traceparent"] = traceparent.decode("ascii", "replace")
+    return _build(record, named, record.value, registry)
+
+
+def _decode_structured(record: Record, registry: Registry) -> Decoded:
+    try:
+        body = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError as error:
+        return Undecodable(f"the value is not JSON: {error}")
+    if not isinstance(body, dict):
+        return Undecodable("a structured event has to be a JSON object")
+    if "data" not in body:
+        return Undecodable("the event has no data", "data")
+    attributes: dict[str, str] = {}
+    for name, value in body.items():
+        if name == "data":
+            continue
+        if not isinstance(value, str):
+            value = orjson.dumps(value).decode()
+        attributes[name] = value
+    return _build(record, attributes, orjson.dumps(body["data"]), registry)
+
+
+def _build(record: Record, attributes: Mapping[str, str], data: bytes, registry: Registry) -> Decoded:
+    for name in ("specversion", "id", "source", "type"):
+        if not attributes.get(name):
+            return Undecodable(f"the attribute {name!r} is missing", f"ce_{name}")
+    if attributes["specversion"] != "1.0":
+        return Undecodable(f"specversion {attributes['specversion']!r} is not 1.0", "ce_specversion")
+    found = _event_type(attributes, registry)
+    if not isinstance(found, EventType):
+        return found
+    if record.topic not in found.topics:
+        return Undecodable(
+            f"{found.name} does not belong on {record.topic} but on {' or '.join(found.topics)}", "ce_type"
+        )
+    try:
+        time = _parse_time(b'"' + attributes["time"].encode() + b'"') if "time" in attributes else None
+        expected = int(attributes["expectedversion"]) if "expectedversion" in attributes else None
+        payload = _decoder(found.payload)(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        reason, _, path = str(error).partition(" - at `")
+        return Undecodable(reason, path.rstrip("`") or "$")
+    except ValueError as error:
+        return Undecodable(str(error), "ce_expectedversion")
+    if time is None or time.tzinfo is None:
+        return Undecodable("the attribute 'time' is missing or has no time zone", "ce_time")
+    key = found.key(payload)
+    if record.key != key.encode():
+        return Undecodable(f"the record key has to be {key!r}: it fixes the order of one aggregate's events", "key")
+    extra = {name: value for name, value in attributes.items() if name not in _KNOWN and name != "traceparent"}
+    return Event(
+        id=attributes["id"],
+        source=attributes["source"],
+        type=found,
+        time=time,
+        key=key,
+        subject=attributes.get("subject") or found.subject(payload),
+        data=payload,
+        correlation_id=attributes.get("correlationid"),
+        causation_id=attributes.get("causationid"),
+        expected_version=expected,
+        traceparent=attributes.get("traceparent"),
+        extensions=extra,
+    )
+
+
+def _event_type(attributes: Mapping[str, str], registry: Registry) -> EventType | Undecodable | UnknownType | UnknownVersion:
+    name = attributes["type"]
+    latest = registry.latest(name)
+    if latest is None:
+        return UnknownType(name)
+    dataschema = attributes.get("dataschema")
+    if dataschema is None:
+        return latest
+    prefix, _, tail = dataschema.rpartition("/v")
+    if not tail.isascii() or not tail.isdigit() or prefix.rpartition("/")[2] != name:
+        return Undecodable(f"dataschema {dataschema!r} does not end in /{name}/v<n>", "ce_dataschema")
+    found = registry.get(name, int(tail))
+    return found if found is not None else UnknownVersion(name, int(tail))
+
+
+def _decoder(payload: type[Payload]) -> Callable[[bytes], Payload]:
+    decoder = _decoders.get(payload)
+    if decoder is None:
+        decoder = _decoders[payload] = msgspec.json.Decoder(payload).decode
+    return decoder
+
+
+def _rfc3339(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")

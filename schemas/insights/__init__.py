@@ -1,0 +1,1 @@
+"""Insights: views, their series, and the plans of their backfills."""

@@ -1,0 +1,110 @@
+"""Events on ``millstream.insights``, keyed by insight."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from schemas.grid import TimeUnit
+from schemas.registry import Audience, Part, Payload, SafeId, event
+from schemas.topics import Topic
+
+SeriesId = Annotated[str, msgspec.Meta(pattern=r"^s:[0-9A-F]{64}$")]
+"""``s:`` and 64 uppercase hex digits (``schemas.ids.series_id``)."""
+IntervalValue = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+_ON = (Topic.INSIGHTS,)
+
+
+class SeriesKind(StrEnum):
+    """How a point is produced: by counting, or by counting per captured value."""
+
+    SEARCH = "search"
+    CAPTURE = "capture"
+
+
+class PatternType(StrEnum):
+    """How patterns of a query without ``patternType:`` are read."""
+
+    LITERAL = "literal"
+    REGEXP = "regexp"
+
+
+class SeriesDefinition(Part):
+    """One line of a chart. ``series_id`` is computed once, from the fields that decide the rows it owns."""
+
+    series_id: SeriesId
+    label: Annotated[str, msgspec.Meta(max_length=500)]
+    query: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]
+    unit: TimeUnit
+    value: IntervalValue
+    kind: SeriesKind = SeriesKind.SEARCH
+    pattern_type: PatternType = PatternType.LITERAL
+    repositories: list[SafeId] | None = None
+    criteria: str | None = None
+    group_by: str | None = None
+    line_color: str | None = None
+
+
+@event(
+    "millstream.insight.created",
+    topics=_ON,
+    key=lambda data: data.insight_id,
+    audience=Audience.EXTERNAL,
+    guarded=True,
+)
+class InsightCreated(Payload):
+    """Somebody defined an insight: a view with its series. Its past is counted at ``frames`` grid instants."""
+
+    insight_id: SafeId
+    title: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+    creator: str
+    created_at: datetime
+    series: Annotated[list[SeriesDefinition], msgspec.Meta(min_length=1, max_length=50)]
+    description: str = ""
+    frames: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 12
+
+
+class PlannedSeries(Part):
+    """The half-open range of grid indexes planned for a series."""
+
+    series_id: SeriesId
+    unit: TimeUnit
+    value: IntervalValue
+    first_index: int
+    end_index: int
+
+
+class PlanCause(StrEnum):
+    """Why a plan was made: a new insight, or a repository that came after it."""
+
+    INSIGHT_CREATED = "insight_created"
+    REPOSITORY_REGISTERED = "repository_registered"
+
+
+class PlannedScope(Part):
+    """Series that share one set of repositories."""
+
+    series: list[PlannedSeries]
+    repositories: list[SafeId]
+
+
+@event(
+    "millstream.backfill.planned",
+    topics=_ON,
+    key=lambda data: data.insight_id,
+    audience=Audience.INTERNAL,
+)
+class BackfillPlanned(Payload):
+    """The scope of a backfill is fixed: these repositories, these frames. Part ``part`` (from 1) of ``of``.
+
+    ``waited_for`` are the positions (``topic/partition@next offset``) that the repository projection had
+    passed when the scope was read.
+    """
+
+    insight_id: SafeId
+    cause: PlanCause
+    scopes: list[PlannedScope]
+    part: Annotated[int, msgspec.Meta(ge=1)]
+    of: Annotated[int, msgspec.Meta(ge=1)]
+    waited_for: list[str] = []

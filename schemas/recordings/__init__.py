@@ -1,0 +1,1 @@
+"""Recordings: what is asked to be counted, and what is being counted now."""

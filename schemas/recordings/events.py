@@ -1,0 +1,86 @@
+"""Events on ``millstream.recordings`` (asked for) and ``millstream.work.*`` (being done), keyed by repository."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from schemas.grid import TimeUnit
+from schemas.insights.events import IntervalValue, PatternType, SeriesId, SeriesKind
+from schemas.registry import Audience, Part, Payload, SafeId, event
+from schemas.topics import Topic
+
+IndexRange = tuple[int, int]
+"""A half-open range [first, end) of grid indexes."""
+
+
+class Lane(StrEnum):
+    """Which queue a request waits in. Interactive work has a handler of its own."""
+
+    INTERACTIVE = "interactive"
+    SCHEDULED = "scheduled"
+    BACKFILL = "backfill"
+
+
+class RequestedSeries(Part):
+    """What to count for one series: its query at its frames."""
+
+    series_id: SeriesId
+    query: str
+    unit: TimeUnit
+    value: IntervalValue
+    frames: list[IndexRange]
+    kind: SeriesKind = SeriesKind.SEARCH
+    pattern_type: PatternType = PatternType.LITERAL
+
+
+class RecordingRequest(Part):
+    """One repository, all the series due and their frames: one pass serves them all.
+
+    ``request_id`` is the id of the ``recording.requested`` event. ``priority`` is ascending (lower first);
+    ``cost`` is an estimate in file instances.
+    """
+
+    request_id: str
+    repository_id: SafeId
+    insight_id: SafeId
+    creator: str
+    lane: Lane
+    series: Annotated[list[RequestedSeries], msgspec.Meta(min_length=1)]
+    priority: int = 100
+    cost: float = 1.0
+    split: Annotated[int, msgspec.Meta(ge=1)] = 1
+    of: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+
+@event(
+    "millstream.recording.requested",
+    topics=(Topic.RECORDINGS,),
+    key=lambda data: data.request.repository_id,
+    audience=Audience.EXTERNAL,
+)
+class RecordingRequested(Payload):
+    """Somebody asked that the results of these series be counted in this repository at these frames."""
+
+    request: RecordingRequest
+
+
+class DispatchedRequest(Part):
+    """A request on its way to a handler; ``attempt`` counts from 1."""
+
+    request: RecordingRequest
+    attempt: Annotated[int, msgspec.Meta(ge=1)]
+
+
+@event(
+    "millstream.recording.dispatched",
+    topics=(Topic.WORK_INTERACTIVE, Topic.WORK_BACKGROUND),
+    key=lambda data: data.requests[0].request.repository_id,
+    audience=Audience.INTERNAL,
+)
+class RecordingDispatched(Payload):
+    """These requests are to be done now, until ``deadline``. All repositories lie on one partition."""
+
+    requests: Annotated[list[DispatchedRequest], msgspec.Meta(min_length=1)]
+    deadline: datetime

@@ -1,0 +1,129 @@
+"""The one registry of event types, keyed by (type name, version) (DESIGN section 3)."""
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+
+from schemas.ids import MAX_ID
+from schemas.topics import Topic
+
+SafeId = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
+"""A 53-bit identifier."""
+
+
+class Payload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """Base of every event payload. Readers are tolerant: unknown fields are ignored."""
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the structures inside payloads."""
+
+
+class Audience(StrEnum):
+    """Who may state an event: anybody with a token, or Millstream's own agents only."""
+
+    EXTERNAL = "external"
+    INTERNAL = "internal"
+
+
+P = TypeVar("P", bound=Payload)
+
+
+class EventType(msgspec.Struct, frozen=True, eq=False, dict=True):
+    """One version of one event type.
+
+    ``key`` and ``subject`` compute the record key (fixes order) and the aggregate id from a payload.
+    """
+
+    name: str
+    version: int
+    payload: type[Payload]
+    topics: tuple[Topic, ...]
+    key: Callable[[Any], str]
+    subject: Callable[[Any], str]
+    audience: Audience
+    guarded: bool
+    summary: str
+
+    @property
+    def dataschema(self) -> str:
+        return f"millstream://schemas/{self.name}/v{self.version}"
+
+
+class Registry:
+    """All event types of this build; newest version first in ``latest``."""
+
+    def __init__(self) -> None:
+        self._types: dict[tuple[str, int], EventType] = {}
+        self._by_payload: dict[type[Payload], EventType] = {}
+        self._latest: dict[str, EventType] = {}
+
+    def add(self, event_type: EventType) -> EventType:
+        """Register a type. Raises ValueError when name and version are taken."""
+        identity = (event_type.name, event_type.version)
+        if identity in self._types:
+            raise ValueError(f"{event_type.name} v{event_type.version} is registered twice")
+        self._types[identity] = event_type
+        self._by_payload[event_type.payload] = event_type
+        newest = self._latest.get(event_type.name)
+        if newest is None or newest.version < event_type.version:
+            self._latest[event_type.name] = event_type
+        return event_type
+
+    def get(self, name: str, version: int) -> EventType | None:
+        return self._types.get((name, version))
+
+    def latest(self, name: str) -> EventType | None:
+        return self._latest.get(name)
+
+    def of(self, payload: Payload) -> EventType:
+        """The type whose payload this is. Raises KeyError for a foreign struct."""
+        return self._by_payload[type(payload)]
+
+    def __iter__(self) -> Iterator[EventType]:
+        return iter(self._types.values())
+
+
+REGISTRY = Registry()
+
+
+class event(Generic[P]):  # noqa: N801 - reads as a decorator
+    """Decorator: register a payload class as version ``version`` of the event type ``name``."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        version: int = 1,
+        topics: tuple[Topic, ...],
+        key: Callable[[P], object],
+        subject: Callable[[P], object] | None = None,
+        audience: Audience,
+        guarded: bool = False,
+    ) -> None:
+        self._name = name
+        self._version = version
+        self._topics = topics
+        self._key = key
+        self._subject = subject or key
+        self._audience = audience
+        self._guarded = guarded
+
+    def __call__(self, payload: type[P]) -> type[P]:
+        key, subject = self._key, self._subject
+        REGISTRY.add(
+            EventType(
+                name=self._name,
+                version=self._version,
+                payload=payload,
+                topics=self._topics,
+                key=lambda data: str(key(data)),
+                subject=lambda data: str(subject(data)),
+                audience=self._audience,
+                guarded=self._guarded,
+                summary=(payload.__doc__ or "").strip().splitlines()[0],
+            )
+        )
+        return payload

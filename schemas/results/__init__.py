@@ -1,0 +1,1 @@
+"""Results: what counting a repository found."""

@@ -1,0 +1,103 @@
+"""Events on ``millstream.results``, keyed by repository."""
+
+from typing import Annotated
+
+import msgspec
+
+from schemas.grid import TimeUnit
+from schemas.insights.events import IntervalValue, SeriesId
+from schemas.recordings.events import IndexRange
+from schemas.registry import Audience, Part, Payload, SafeId, event
+from schemas.topics import Topic
+
+Attempt = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+_ON = (Topic.RESULTS,)
+
+
+class IncompleteCell(Part):
+    """A cell whose value is a lower bound; ``reason`` is a code such as ``missing-object`` or ``shallow``."""
+
+    index: int
+    value: int
+    reason: str
+    commit: str | None = None
+
+
+class SeriesResult(Part):
+    """What one series counts in one repository.
+
+    ``covered`` are the frames counted completely. ``indexes``, ``values`` and ``commits`` are parallel and
+    hold the nonzero ones only: a covered frame without an entry is 0. ``captures``, when given, is parallel
+    too and holds the captured value of each entry. Incomplete frames stand in ``incomplete`` alone.
+    """
+
+    series_id: SeriesId
+    unit: TimeUnit
+    value: IntervalValue
+    covered: list[IndexRange]
+    indexes: list[int] = []
+    values: list[int] = []
+    commits: list[str] = []
+    captures: list[str] | None = None
+    incomplete: list[IncompleteCell] = []
+
+
+class CountingStatistics(Part):
+    """What the pass over the repository cost; shared by all its series."""
+
+    files: Annotated[int, msgspec.Meta(ge=0)] = 0
+    blobs: Annotated[int, msgspec.Meta(ge=0)] = 0
+    size_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
+    duration_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    skipped: dict[str, int] = {}
+
+
+@event(
+    "millstream.search.completed",
+    topics=_ON,
+    key=lambda data: data.repository_id,
+    audience=Audience.INTERNAL,
+)
+class SearchCompleted(Payload):
+    """A recording request was counted. ``files`` counts file instances over all frames, ``blobs`` distinct ones."""
+
+    request_id: str
+    repository_id: SafeId
+    insight_id: SafeId
+    attempt: Attempt
+    matcher_version: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+    engine: str
+    series: list[SeriesResult]
+    statistics: CountingStatistics = CountingStatistics()
+    split: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+
+class FailedSeries(Part):
+    """Frames of a series that could not be counted."""
+
+    series_id: SeriesId
+    unit: TimeUnit
+    value: IntervalValue
+    frames: list[IndexRange]
+
+
+@event(
+    "millstream.search.failed",
+    topics=_ON,
+    key=lambda data: data.repository_id,
+    audience=Audience.INTERNAL,
+)
+class SearchFailed(Payload):
+    """A recording request could not be counted; ``reason`` is a code, ``message`` is for people.
+
+    ``final`` says that no further attempt will be made: the cells are no longer open.
+    """
+
+    request_id: str
+    repository_id: SafeId
+    insight_id: SafeId
+    attempt: Attempt
+    reason: str
+    message: str
+    final: bool
+    series: list[FailedSeries]
