@@ -1,0 +1,1 @@
+"""What Millstream stands on: the log, the database and the processes that run them."""
