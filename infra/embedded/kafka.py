@@ -53,7 +53,6 @@ def server_properties(*, port: int, controller_port: int) -> dict[str, str]:
         # Groups: no waiting for members that will not come, sessions of 6 s, and the range assignor in both protocols.
         "group.initial.rebalance.delay.ms": "0",
         "group.min.session.timeout.ms": "2000",
-        "group.coordinator.rebalance.protocols": "classic,consumer",
         "group.consumer.assignors": "range,uniform",
         "group.consumer.min.session.timeout.ms": "2000",
         "group.consumer.session.timeout.ms": "6000",
@@ -65,7 +64,9 @@ def server_properties(*, port: int, controller_port: int) -> dict[str, str]:
         "background.threads": "2",
         "num.recovery.threads.per.data.dir": "2",
         "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
-        "controlled.shutdown.enable": "false",
+        # Alone in its cluster: a broker that was killed is taken back after these seconds instead of nine.
+        "broker.heartbeat.interval.ms": "500",
+        "broker.session.timeout.ms": "3000",
     }
 
 
@@ -83,9 +84,9 @@ def java_command(java: Java, jars: Sequence[Path], *, heap_mb: int, main_class: 
         "-XX:+UseSerialGC",  # two cores, a small heap: a parallel collector costs memory and start-up time
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-UsePerfData",
-        "-XX:TieredStopAtLevel=4",
         "-Xshare:auto",
         "-Djava.awt.headless=true",
+        "-Djava.net.preferIPv4Stack=true",
         "-Djava.io.tmpdir=tmp",
         "-Dkafka.logs.dir=.",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",

@@ -38,6 +38,8 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_min_messages": "warning",
+    "log_checkpoints": "off",
+    "max_logical_replication_workers": "0",
     "log_line_prefix": "%m [%p] %u@%d ",
     "jit": "off",
 }
