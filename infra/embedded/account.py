@@ -35,7 +35,9 @@ class PostgresPlace:
     user: UserChange | None
 
 
-def choose_place(home: Home, installation: Path, *, try_namespace: Callable[[UserChange, Path], bool] | None = None) -> PostgresPlace:
+def choose_place(
+    home: Home, installation: Path, *, try_namespace: Callable[[UserChange, Path], bool] | None = None
+) -> PostgresPlace:
     """Decide, or recall, how PostgreSQL runs in this home.
 
     Args:
@@ -71,9 +73,13 @@ def choose_place(home: Home, installation: Path, *, try_namespace: Callable[[Use
 
 def namespace_works(user: UserChange, folder: Path) -> bool:
     """Whether a program in a user namespace of its own can write into this folder."""
-    probe = launch_command(("/bin/sh", "-c", 'test -w "$1" && test -x "$1"', "sh", str(folder)), death_signal=9, user=user)
+    probe = launch_command(
+        ("/bin/sh", "-c", 'test -w "$1" && test -x "$1"', "sh", str(folder)), death_signal=9, user=user
+    )
     try:
-        result = subprocess.run(probe, capture_output=True, stdin=subprocess.DEVNULL, timeout=_PROBE_TIMEOUT_S, check=False)
+        result = subprocess.run(
+            probe, capture_output=True, stdin=subprocess.DEVNULL, timeout=_PROBE_TIMEOUT_S, check=False
+        )
     except subprocess.TimeoutExpired:
         return False
     return result.returncode == 0
@@ -147,4 +153,6 @@ def _outside_place(folder: Path, installation: Path) -> PostgresPlace:
             for part in ("bin", "lib", "share"):
                 shutil.copytree(installation / part, copy / part, symlinks=True)
             (copy / "complete").touch()
-    return PostgresPlace(copy, folder / "data", UserChange(uid=account.pw_uid, gid=account.pw_gid, namespace=False))
+    return PostgresPlace(
+        copy, folder / "data", UserChange(uid=account.pw_uid, gid=account.pw_gid, namespace=False)
+    )

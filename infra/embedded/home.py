@@ -108,7 +108,7 @@ def write_private(path: Path, text: str) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(name, path)
+            Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
@@ -140,7 +140,11 @@ def check_version(home: Home, versions: Mapping[str, str]) -> None:
         found = None
     if not isinstance(found, dict):
         found = {}
-    wrong = [f"{name} {found.get(name, 'unknown')} (this build: {version})" for name, version in wanted.items() if found.get(name) != version]
+    wrong = [
+        f"{name} {found.get(name, 'unknown')} (this build: {version})"
+        for name, version in wanted.items()
+        if found.get(name) != version
+    ]
     if wrong:
         raise DataVersionMismatch(
             f"the data in {home.folder} is of another version: {', '.join(wrong)}",

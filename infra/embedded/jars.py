@@ -116,7 +116,9 @@ def _unverified(jars: tuple[Jar, ...], folder: Path) -> list[Jar]:
     return [jar for jar in jars if not is_verified(folder / jar.file_name, jar)]
 
 
-def _download(missing: list[Jar], folder: Path, report: Callable[[str], None], fetch: Callable[[Jar, Path], Path]) -> None:
+def _download(
+    missing: list[Jar], folder: Path, report: Callable[[str], None], fetch: Callable[[Jar, Path], Path]
+) -> None:
     total_bytes = sum(jar.size_bytes for jar in missing)
     report(f"Downloading Apache Kafka: {len(missing)} jars, {total_bytes / 1e6:.0f} MB, once, to {folder}")
     scratch = folder / f".download-{os.getpid()}"
@@ -131,7 +133,9 @@ def _download(missing: list[Jar], folder: Path, report: Callable[[str], None], f
                     share = done_bytes / total_bytes
                     if share >= said + _PROGRESS_STEP or count == len(missing):
                         said = share
-                        report(f"  {count} of {len(missing)} jars, {done_bytes / 1e6:.0f} of {total_bytes / 1e6:.0f} MB")
+                        report(
+                            f"  {count} of {len(missing)} jars, {done_bytes / 1e6:.0f} of {total_bytes / 1e6:.0f} MB"
+                        )
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

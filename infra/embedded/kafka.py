@@ -75,7 +75,9 @@ def properties_text(properties: dict[str, str]) -> str:
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
-def java_command(java: Java, jars: Sequence[Path], *, heap_mb: int, main_class: str, arguments: Sequence[str]) -> tuple[str, ...]:
+def java_command(
+    java: Java, jars: Sequence[Path], *, heap_mb: int, main_class: str, arguments: Sequence[str]
+) -> tuple[str, ...]:
     """The command line of one of Kafka's programs, for the working folder ``home/kafka``."""
     return (
         str(java.path),
@@ -121,10 +123,21 @@ def prepare(folder: Path, java: Java, jars: Sequence[Path], properties: dict[str
         jars,
         heap_mb=128,
         main_class="kafka.tools.StorageTool",
-        arguments=("format", "--ignore-formatted", f"--cluster-id={cluster_id}", "--config=server.properties"),
+        arguments=(
+            "format",
+            "--ignore-formatted",
+            f"--cluster-id={cluster_id}",
+            "--config=server.properties",
+        ),
     )
     result = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, stdin=subprocess.DEVNULL, check=False
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=_FORMAT_TIMEOUT_S,
+        stdin=subprocess.DEVNULL,
+        check=False,
     )
     if result.returncode != 0:
         last = " | ".join((result.stderr + result.stdout).strip().splitlines()[-3:])
@@ -159,7 +172,9 @@ def kafka_child(folder: Path, java: Java, jars: Sequence[Path], *, port: int, he
     bootstrap = f"{LOOPBACK}:{port}"
     return ChildSpec(
         name="kafka",
-        command=java_command(java, jars, heap_mb=heap_mb, main_class="kafka.Kafka", arguments=("server.properties",)),
+        command=java_command(
+            java, jars, heap_mb=heap_mb, main_class="kafka.Kafka", arguments=("server.properties",)
+        ),
         cwd=folder,
         ready=lambda: is_ready(bootstrap, port),
         ready_timeout_s=120.0,

@@ -14,6 +14,7 @@ import ctypes
 import json
 import os
 import sys
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWUSER = 0x10000000
@@ -34,8 +35,7 @@ def _enter_namespace(libc: ctypes.CDLL, uid: int, gid: int) -> None:
         ("uid_map", f"{uid} {outer_uid} 1"),
         ("gid_map", f"{gid} {outer_gid} 1"),
     ):
-        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-            file.write(text)
+        Path(f"/proc/self/{name}").write_text(text, encoding="ascii")
 
 
 def _switch_user(uid: int, gid: int) -> None:
@@ -59,7 +59,7 @@ def main() -> None:
             raise OSError("the parent has gone")
         os.execv(program[0], program)
     except OSError as error:
-        print(f"cannot launch {program[0]}: {error}", file=sys.stderr)
+        sys.stderr.write(f"cannot launch {program[0]}: {error}\n")
         sys.exit(_EXIT_NOT_LAUNCHED)
 
 

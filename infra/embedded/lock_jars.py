@@ -32,7 +32,9 @@ def main() -> None:
     """Resolve and write."""
     import jgo
 
-    endpoint = sys.argv[1] if len(sys.argv) > 1 else tomllib.loads(LOCK_FILE.read_text(encoding="utf-8"))["endpoint"]
+    endpoint = (
+        sys.argv[1] if len(sys.argv) > 1 else tomllib.loads(LOCK_FILE.read_text(encoding="utf-8"))["endpoint"]
+    )
     with tempfile.TemporaryDirectory() as folder:
         environment = jgo.build(endpoint, cache_dir=Path(folder))
         lock = tomllib.loads(environment.lock_path.read_text(encoding="utf-8"))
@@ -42,7 +44,7 @@ def main() -> None:
         }
         entries = [(coordinates[Path(jar).name], Path(jar)) for jar in environment.all_jars]
         LOCK_FILE.write_text(lock_text(endpoint, entries), encoding="utf-8")
-    print(f"{len(entries)} jars written to {LOCK_FILE}")
+    sys.stdout.write(f"{len(entries)} jars written to {LOCK_FILE}\n")
 
 
 if __name__ == "__main__":

@@ -65,7 +65,9 @@ def _free_port(taken: Iterable[int]) -> int:
     for port in candidates:
         if is_free(port):
             return port
-    raise PortTaken(f"no free port on {LOOPBACK} between {_FIRST} and {_LAST}", remedy="end programs that listen there")
+    raise PortTaken(
+        f"no free port on {LOOPBACK} between {_FIRST} and {_LAST}", remedy="end programs that listen there"
+    )
 
 
 def require_free(home: Home, name: str, port: int) -> None:
@@ -80,7 +82,11 @@ def require_free(home: Home, name: str, port: int) -> None:
 
 def _holder(port: int) -> str:
     for connection in psutil.net_connections(kind="tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid is not None:
+        if (
+            connection.status == psutil.CONN_LISTEN
+            and connection.laddr.port == port
+            and connection.pid is not None
+        ):
             try:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
             except psutil.NoSuchProcess:

@@ -19,7 +19,14 @@ from infra.embedded import kafka, postgres
 from infra.embedded.account import choose_place
 from infra.embedded.children import stop_orphans
 from infra.embedded.errors import ChildFailed, StackError
-from infra.embedded.home import Home, check_this_platform, check_version, open_home, remembered_secret, write_private
+from infra.embedded.home import (
+    Home,
+    check_this_platform,
+    check_version,
+    open_home,
+    remembered_secret,
+    write_private,
+)
 from infra.embedded.jars import ensure_jars, locked_version
 from infra.embedded.java import find_java
 from infra.embedded.ports import LOOPBACK, choose_port, require_free
@@ -80,7 +87,9 @@ def read_endpoints(home: Path) -> Endpoints | None:
 class RunningStack:
     """A stack that this process started (it stops it) or joined (it leaves it running)."""
 
-    def __init__(self, home: Home, endpoints: Endpoints, supervisor: Supervisor | None, lock: IO[str] | None) -> None:
+    def __init__(
+        self, home: Home, endpoints: Endpoints, supervisor: Supervisor | None, lock: IO[str] | None
+    ) -> None:
         self.home = home
         self.endpoints = endpoints
         self._supervisor = supervisor
@@ -94,7 +103,9 @@ class RunningStack:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def stop(self) -> None:
@@ -173,10 +184,14 @@ def _own_or_join(home: Home, report: Callable[[str], None]) -> "IO[str] | Endpoi
         time.sleep(_POLL_S)
 
 
-def _start_owned(home: Home, lock: IO[str], report: Callable[[str], None], kafka_heap_mb: int) -> RunningStack:
+def _start_owned(
+    home: Home, lock: IO[str], report: Callable[[str], None], kafka_heap_mb: int
+) -> RunningStack:
     began = time.monotonic()
     home.stack_file.unlink(missing_ok=True)
-    check_version(home, {"kafka": _major_minor(locked_version("kafka_2.13")), "postgres": postgres.POSTGRES_MAJOR})
+    check_version(
+        home, {"kafka": _major_minor(locked_version("kafka_2.13")), "postgres": postgres.POSTGRES_MAJOR}
+    )
     for name in stop_orphans(home.run):
         report(f"Stopped {name}, left over by a start that crashed")
     installation = postgres.find_installation()

@@ -84,7 +84,9 @@ class Supervisor:
         for index, spec in enumerate(children):
             for name in spec.after:
                 if name not in names[:index]:
-                    raise StackError(f"child {spec.name} comes after {name}, which is not before it in the list")
+                    raise StackError(
+                        f"child {spec.name} comes after {name}, which is not before it in the list"
+                    )
         self._children = [_Child(spec) for spec in children]
         self._logs = logs
         self._run = run
@@ -99,7 +101,9 @@ class Supervisor:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -141,7 +145,8 @@ class Supervisor:
         """
         with self._changed:
             ended = self._changed.wait_for(
-                lambda: self._stopping.is_set() or self._crash is not None or self._failed() is not None, timeout_s
+                lambda: self._stopping.is_set() or self._crash is not None or self._failed() is not None,
+                timeout_s,
             )
         if not self._stopping.is_set():
             self._raise_failure()
@@ -161,7 +166,11 @@ class Supervisor:
             return
         path = log_path(self._logs, child.spec.name)
         last = " | ".join(line.strip() for line in tail(path, 3))
-        what = "was not ready in time" if child.last_exit_code is None else f"ended with code {child.last_exit_code}"
+        what = (
+            "was not ready in time"
+            if child.last_exit_code is None
+            else f"ended with code {child.last_exit_code}"
+        )
         raise ChildFailed(f"{child.spec.name} {what}: {last or 'its log is empty'}", remedy=f"see {path}")
 
     def _main(self) -> None:
@@ -171,7 +180,7 @@ class Supervisor:
                     self._advance(child, time.monotonic())
                 self._rotate_logs(time.monotonic())
                 self._stopping.wait(_TICK_S)
-        except BaseException as error:  # handed to the caller of start() or wait()
+        except BaseException as error:  # noqa: BLE001 - handed to the caller of start() or wait()
             with self._changed:
                 self._crash = error
                 self._changed.notify_all()
@@ -182,7 +191,11 @@ class Supervisor:
     def _advance(self, child: _Child, now: float) -> None:
         match child.state:
             case ChildState.WAITING:
-                if all(other.state is ChildState.READY for other in self._children if other.spec.name in child.spec.after):
+                if all(
+                    other.state is ChildState.READY
+                    for other in self._children
+                    if other.spec.name in child.spec.after
+                ):
                     self._spawn(child, now)
             case ChildState.BACKING_OFF:
                 if now >= child.next_start_at:
