@@ -1,0 +1,52 @@
+# make demo [ARGS=--exit] [REPO="<path or clone URL> ..."] [QUERY='...']   the whole system, on sample repositories or on yours
+# make test [ARGS='-k words']      the whole suite, on a real Kafka and a real PostgreSQL
+# make lint | bench | browser | clean | clean-data
+# PYTHON=python3.12 chooses the Python (3.11 to 3.14).
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench browser clean clean-data .venv
+
+PY := .venv/bin/python
+REPO ?=
+QUERY ?=
+ARGS ?=
+PYTHON ?=
+export PYTHON
+
+# Handed on as they were typed: no make variable, no shell quoting touches what is in them.
+export MILLSTREAM_DEMO_REPO := $(value REPO)
+export MILLSTREAM_DEMO_QUERY := $(value QUERY)
+unexport REPO QUERY
+
+help:
+	@sed -n 's/^# \(make \)/\1/p' Makefile
+
+.venv:
+	@infra/embedded/make_venv.sh
+
+demo: .venv
+	@$(PY) -m api.cli.main demo $(ARGS)
+
+test: .venv browser
+	@$(PY) -m pytest $(ARGS)
+
+lint: .venv
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+
+bench: .venv
+	@$(PY) -m bench $(ARGS)
+
+browser:
+	@infra/embedded/install_browser.sh
+
+# What can be made again; the data of the stack stays.
+clean:
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The data too: stops the stack and begins afresh.
+clean-data: .venv
+	@$(PY) -m api.cli.main stack stop
+	@rm -rf .millstream
