@@ -1,0 +1,1 @@
+"""Pinned tables; see README.md beside them for origin and licence."""

@@ -1,0 +1,96 @@
+"""The one adapter over google-re2: validity, compiled patterns on bytes, the source of a pattern."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+import re2
+
+from streams.search.query.nodes import Piece
+
+MAX_MEMORY_BYTES = 64 << 20
+"""Room for one pattern's automaton; RE2 falls back to a slower, still exact, method beyond it."""
+
+Spans = list[tuple[int, int]]
+
+
+class MatchAt(Protocol):
+    """First match of ``text[start:end]`` with the text around as context: [(from, to), group 1, ...], -1 = none."""
+
+    def __call__(self, anchor: object, text: bytes, start: int, end: int, /) -> Spans: ...
+
+
+UNANCHORED: object = re2._Anchor.UNANCHORED
+
+
+class Problem(NamedTuple):
+    """Why a source is no RE2; ``fragment`` is the part of it at fault, maybe empty."""
+
+    message: str
+    fragment: str
+
+
+def quote(text: str) -> str:
+    """RE2 source that matches exactly ``text``."""
+    quoted: str = re2.escape(text)
+    return quoted
+
+
+def source_of(pieces: Iterable[Piece]) -> str:
+    """RE2 source of a pattern: its pieces in this order on one line, anything between."""
+    sources = [piece.text if piece.is_regexp else quote(piece.text) for piece in pieces]
+    return sources[0] if len(sources) == 1 else ".*?".join(f"(?:{source})" for source in sources)
+
+
+def _options(*, captures: bool) -> re2.Options:
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = not captures
+    options.max_mem = MAX_MEMORY_BYTES
+    return options
+
+
+def problem(source: str) -> Problem | None:
+    """None when ``source`` is valid RE2."""
+    try:
+        _compiled(f"(?m){source}", captures=True)
+    except re2.error as error:
+        raw = error.args[0] if error.args else ""
+        message = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
+        fragment = message.partition(": ")[2]
+        return Problem(message, fragment.removeprefix("(?m)"))
+    return None
+
+
+@lru_cache(maxsize=512)
+def _compiled(source: str, *, captures: bool) -> "re2._Regexp":
+    return re2.compile(source.encode("utf-8", "surrogatepass"), _options(captures=captures))
+
+
+def matcher(source: str, *, case_sensitive: bool, captures: bool = False) -> MatchAt:
+    """Leftmost-first matching on UTF-8 bytes, ``(?m)``, and ``(?i)`` unless ``case_sensitive``.
+
+    Without ``captures`` groups are not reported, which is much faster.
+    """
+    flags = "(?m)" if case_sensitive else "(?im)"
+    compiled = _compiled(flags + source, captures=captures)
+    match_at: MatchAt = compiled._regexp.Match
+    return match_at
+
+
+def groups(source: str) -> int:
+    """Number of capture groups."""
+    return int(_compiled(f"(?m){source}", captures=True).groups)
+
+
+class TextRegex:
+    """An unanchored RE2 over short texts or bytes: names of repositories, paths."""
+
+    __slots__ = ("_match",)
+
+    def __init__(self, source: str, *, case_sensitive: bool = False) -> None:
+        flags = "" if case_sensitive else "(?i)"
+        self._match: MatchAt = _compiled(flags + source, captures=False)._regexp.Match
+
+    def matches(self, text: bytes) -> bool:
+        return self._match(UNANCHORED, text, 0, len(text))[0][0] >= 0
