@@ -1,0 +1,1 @@
+"""The command line: one group, one module of commands per area."""

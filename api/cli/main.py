@@ -1,0 +1,107 @@
+"""The ``millstream`` command: a group whose commands are imported when they are called.
+
+The commands live in the ``*_commands`` modules beside this one, each with a list ``commands``. Names and one-line helps stand
+here too, so that ``millstream --help`` loads none of them; a test keeps both in agreement.
+"""
+
+import importlib
+import os
+from typing import Final
+
+import click
+
+from schemas.errors import MillstreamError
+
+_MODULES: Final[dict[str, dict[str, str]]] = {
+    "demo_commands": {
+        "demo": "Show the whole system on sample repositories, or on your own.",
+    },
+    "stack_commands": {
+        "up": "Start everything: Kafka, PostgreSQL, worker, projector and API.",
+        "stack": "Start, stop or inspect the embedded Kafka and PostgreSQL.",
+        "logs": "Show what the processes of the stack wrote.",
+        "psql": "Open psql on the stack's database.",
+    },
+    "data_commands": {
+        "repo": "Register and list repositories.",
+        "insight": "Create, list and show code insights.",
+        "publish": "Validate events and publish them.",
+        "graphql": "The GraphQL schema.",
+        "api": "Run the API and the pages.",
+    },
+    "projection_commands": {
+        "projection": "List the projections and how far they are.",
+        "projector": "Run the projections.",
+    },
+    "worker_commands": {
+        "worker": "Run the agents.",
+    },
+    "infra_commands": {
+        "config": "Show the configuration, secrets masked.",
+        "topics": "Create the topics and check them.",
+        "lag": "How far every consumer is behind the log.",
+    },
+}
+_MODULE_OF: Final = {name: module for module, commands in _MODULES.items() for name in commands}
+_SHORT_HELP: Final = {name: text for commands in _MODULES.values() for name, text in commands.items()}
+
+
+def show_error(error: MillstreamError) -> None:
+    """What went wrong and what to do about it, on standard error."""
+    click.echo(f"error: {error}", err=True)
+    if error.remedy:
+        click.echo(f"what to do: {error.remedy}", err=True)
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_MODULE_OF)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = _MODULE_OF.get(cmd_name)
+        if module is None:
+            return None
+        for command in importlib.import_module(f"api.cli.{module}").commands:
+            if isinstance(command, click.Command) and command.name == cmd_name:
+                return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_SHORT_HELP.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except MillstreamError as error:
+            if os.environ.get("MILLSTREAM_TRACEBACK"):
+                raise
+            show_error(error)
+            ctx.exit(1)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every command has --help with an example. MILLSTREAM_TRACEBACK=1 shows where an error comes from.",
+)
+@click.version_option(package_name="millstream", prog_name="millstream")
+def cli() -> None:
+    """Millstream turns what happens around your code into events, and keeps answers ready.
+
+    \b
+    Begin with:
+      millstream demo                  the whole system on sample repositories
+      millstream demo --repo ~/my/code --query 'TODO'
+    """
+
+
+def main() -> None:
+    """Entry point of ``millstream`` and of ``python -m api.cli.main``."""
+    cli.main(prog_name="millstream")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The demo: sample repositories, one insight, its backfill, and what was done, in figures."""
