@@ -1,0 +1,56 @@
+"""One-time login links: made by any process on this machine, good once, for a short while (DESIGN section 10).
+
+A link is a random token; of it only the SHA-256 is kept, as the name of a file of mode 600 in ``home/login``, whose
+content is when it expires. Taking it is removing the file, which only one process can do.
+"""
+
+import hashlib
+import secrets
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from api.auth.secret_file import write_new
+
+LOGIN_PATH = "/login"
+VALID_FOR_S = 900.0
+
+
+def make_login_link(home: Path, base_url: str, *, valid_for_s: float = VALID_FOR_S, now_s: float | None = None) -> str:
+    """A URL below ``base_url`` that logs its first visitor in as the admin, within ``valid_for_s`` seconds."""
+    now_s = time.time() if now_s is None else now_s
+    folder = home / "login"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _forget_expired(folder, now_s)
+    token = secrets.token_urlsafe(32)
+    write_new(folder / _name(token), f"{now_s + valid_for_s:.3f}\n")
+    parts = urlsplit(base_url)
+    return f"{parts.scheme}://{parts.netloc}{LOGIN_PATH}?token={token}"
+
+
+def take_login_token(home: Path, token: str, *, now_s: float | None = None) -> bool:
+    """Whether ``token`` was good; from now on it is not."""
+    now_s = time.time() if now_s is None else now_s
+    path = home / "login" / _name(token)
+    try:
+        expires_s = float(path.read_text(encoding="ascii"))
+        path.unlink()
+    except (FileNotFoundError, ValueError):
+        return False
+    return now_s < expires_s
+
+
+def _name(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _forget_expired(folder: Path, now_s: float) -> None:
+    for path in folder.iterdir():
+        try:
+            expired = float(path.read_text(encoding="ascii")) <= now_s
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            expired = True
+        if expired:
+            path.unlink(missing_ok=True)

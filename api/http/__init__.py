@@ -1,0 +1,1 @@
+"""Plain HTTP around GraphQL and the pages: bodies, headers, health, metrics, login."""
