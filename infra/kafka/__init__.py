@@ -1,0 +1,1 @@
+"""Typed adapters around the Kafka clients: administration, reading, publishing."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: roles, connections, and the ``runtime`` schema."""
