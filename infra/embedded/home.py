@@ -4,13 +4,12 @@ import json
 import os
 import secrets
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.embedded.errors import DataVersionMismatch, UnsupportedPlatform, disk_full, naming_disk_full
+from infra.embedded.errors import DataVersionMismatch, disk_full, naming_disk_full
 
 LAYOUT_VERSION = 1
 """Raised when the folder is arranged in a way that older or newer code cannot read."""
@@ -150,22 +149,3 @@ def check_version(home: Home, versions: Mapping[str, str]) -> None:
             f"the data in {home.folder} is of another version: {', '.join(wrong)}",
             remedy=f"run the build that made it, or start afresh: mv {home.folder} {home.folder}-old",
         )
-
-
-def check_platform(*, system: str, machine: str, python: tuple[int, int]) -> None:
-    """Raise :class:`UnsupportedPlatform` unless this is Linux x86-64 with Python 3.11 to 3.14."""
-    if system != "linux" or machine != "x86_64":
-        raise UnsupportedPlatform(
-            f"the embedded stack runs on Linux x86-64, this is {system} {machine}",
-            remedy="use an existing cluster: set MILLSTREAM_KAFKA_BOOTSTRAP and MILLSTREAM_DATABASE_URL",
-        )
-    if not (3, 11) <= python <= (3, 14):
-        raise UnsupportedPlatform(
-            f"Millstream needs Python 3.11 to 3.14, this is {python[0]}.{python[1]}",
-            remedy="make clean, then make demo PYTHON=python3.12 (or another from 3.11 to 3.14)",
-        )
-
-
-def check_this_platform() -> None:
-    """:func:`check_platform` for the machine and Python that run this."""
-    check_platform(system=sys.platform, machine=os.uname().machine, python=sys.version_info[:2])

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 LOG_LIMIT_BYTES = 10_000_000
@@ -47,19 +47,26 @@ def tail(path: Path, lines: int) -> list[str]:
     return data.decode("utf-8", errors="replace").splitlines()[-lines:] if lines > 0 else []
 
 
-def follow(paths: list[Path], *, stop: Callable[[], bool], poll_s: float = 0.2) -> Iterator[tuple[Path, str]]:
-    """Lines as they are added to any of these files, from their present ends, until ``stop()``.
+def follow(
+    paths: list[Path],
+    *,
+    stop: Callable[[], bool],
+    start: Mapping[Path, int] | None = None,
+    poll_s: float = 0.2,
+) -> Iterator[tuple[Path, str]]:
+    """Lines as they are added to any of these files, until ``stop()``.
+
+    Args:
+        start: where to begin in each file, in bytes; by default at its present end.
 
     A file that is emptied (rotation) is read on from its start; one that does not exist yet is read from its start when it comes.
     """
-    positions = {path: path.stat().st_size if path.exists() else 0 for path in paths}
+    positions = dict(start) if start is not None else {path: _size(path) for path in paths}
     rests = dict.fromkeys(paths, b"")
     while not stop():
         idle = True
         for path in paths:
-            if not path.exists():
-                continue
-            size = path.stat().st_size
+            size = _size(path)
             if size < positions[path]:
                 positions[path], rests[path] = 0, b""
             if size == positions[path]:
@@ -74,3 +81,10 @@ def follow(paths: list[Path], *, stop: Callable[[], bool], poll_s: float = 0.2) 
                 yield path, line.decode("utf-8", errors="replace")
         if idle:
             time.sleep(poll_s)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -26,11 +26,15 @@ find_python() {
         supported "$PYTHON" && echo "$PYTHON"
         return 0
     fi
-    for candidate in python3.14 python3.13 python3.12 python3.11 python3; do
-        if supported "$candidate"; then
-            echo "$candidate"
-            return 0
-        fi
+    # Debian's python3 comes without venv and pip: first look for one that has them, unless uv does their work.
+    for module in ensurepip sys; do
+        [ -z "$have_uv" ] || module=sys
+        for candidate in python3.14 python3.13 python3.12 python3.11 python3; do
+            if supported "$candidate" && "$candidate" -c "import $module" >/dev/null 2>&1; then
+                echo "$candidate"
+                return 0
+            fi
+        done
     done
 }
 

@@ -21,7 +21,6 @@ from infra.embedded.children import stop_orphans
 from infra.embedded.errors import ChildFailed, StackError
 from infra.embedded.home import (
     Home,
-    check_this_platform,
     check_version,
     open_home,
     remembered_secret,
@@ -29,6 +28,7 @@ from infra.embedded.home import (
 )
 from infra.embedded.jars import ensure_jars, locked_version
 from infra.embedded.java import find_java
+from infra.embedded.machine import check_this_platform
 from infra.embedded.ports import LOOPBACK, choose_port, require_free
 from infra.embedded.processes import ProcessRef, own_ref
 from infra.embedded.supervisor import ChildState, ChildStatus, Supervisor
@@ -114,6 +114,7 @@ class RunningStack:
             self._supervisor.stop()
             self.home.stack_file.unlink(missing_ok=True)
         if self._lock is not None:
+            self._lock.truncate(0)
             self._lock.close()
             self._lock = None
 
@@ -153,18 +154,20 @@ def start(
     try:
         return _start_owned(place, lock, report, kafka_heap_mb)
     except BaseException:
+        lock.truncate(0)
         lock.close()
         raise
 
 
 def _own_or_join(home: Home, report: Callable[[str], None]) -> "IO[str] | Endpoints":
     """The lock of this home, or the endpoints of the stack whose owner holds it."""
-    lock = home.lock_file.open("w")
+    lock = home.lock_file.open("a+")
     deadline = time.monotonic() + _JOIN_TIMEOUT_S
     said = False
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _sign(lock)
             return lock
         except BlockingIOError:
             endpoints = read_endpoints(home.folder)
@@ -182,6 +185,23 @@ def _own_or_join(home: Home, report: Callable[[str], None]) -> "IO[str] | Endpoi
             said = True
             report(f"Waiting for another process that starts or stops the stack in {home.folder}")
         time.sleep(_POLL_S)
+
+
+def _sign(lock: IO[str]) -> None:
+    """Write into the lock file who holds it, so that ``stack stop`` finds a start that is not through yet."""
+    lock.truncate(0)
+    lock.write(json.dumps(asdict(own_ref())))
+    lock.flush()
+
+
+def read_owner(home: Path) -> ProcessRef | None:
+    """The process that starts, runs or stops the stack of this home; None when none does."""
+    try:
+        found = json.loads(Home(home.absolute()).lock_file.read_text(encoding="utf-8"))
+        owner = ProcessRef(int(found["pid"]), int(found["start_ticks"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return owner if owner.alive() else None
 
 
 def _start_owned(
