@@ -1,6 +1,7 @@
 """Publishing: idempotent, acknowledged by all replicas, partitioned like the Java client (DESIGN sections 4 and 6)."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
@@ -10,6 +11,7 @@ import confluent_kafka
 from infra.kafka.errors import PublishFailed
 from infra.kafka.partitioner import partition_for
 from infra.kafka.security import confluent_options
+from infra.metrics import EVENTS_PUBLISHED, PUBLISH_FAILURES, PUBLISH_SECONDS
 from infra.settings import Settings
 from schemas.codec import encode
 from schemas.envelope import Event, Headers, Position
@@ -85,10 +87,15 @@ class Publisher:
                 readers, who absorb repeats.
         """
         outgoing: list[Outgoing] = []
+        counts: Counter[str] = Counter()
         for event in events:
             key, value, headers = encode(event)
             outgoing.append((_topic_of(event, topic), key, value, headers))
-        return self.publish_all(outgoing)
+            counts[event.type.name] += 1
+        positions = self.publish_all(outgoing)
+        for name, count in counts.items():
+            EVENTS_PUBLISHED.labels(name).inc(count)
+        return positions
 
     def publish_raw(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = ()
@@ -100,6 +107,10 @@ class Publisher:
         """Publish encoded records and wait for all acknowledgements. Raises PublishFailed."""
         if not outgoing:
             return []
+        with PUBLISH_SECONDS.time(), PUBLISH_FAILURES.count_exceptions(PublishFailed):
+            return self._publish_all(outgoing)
+
+    def _publish_all(self, outgoing: Sequence[Outgoing]) -> list[Position]:
         batch = _Batch(len(outgoing))
         producer = self._producer
         for index, (topic, key, value, headers) in enumerate(outgoing):
