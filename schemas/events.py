@@ -17,6 +17,7 @@ from schemas.recordings.events import (
     RecordingDispatched,
     RecordingRequest,
     RecordingRequested,
+    RepositoryLocation,
     RequestedSeries,
 )
 from schemas.registry import REGISTRY
@@ -57,6 +58,7 @@ __all__ = [
     "RecordingRequested",
     "RefMove",
     "RepositoryCloneFailed",
+    "RepositoryLocation",
     "RepositoryPushed",
     "RepositoryRegistered",
     "RepositoryRemoved",

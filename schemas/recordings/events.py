@@ -66,11 +66,23 @@ class RecordingRequested(Payload):
     request: RecordingRequest
 
 
+class RepositoryLocation(Part):
+    """Where a handler finds the clone: ``path`` in place, else the mirror of ``clone_url``.
+
+    ``default_branch`` is null where HEAD decides.
+    """
+
+    path: str | None = None
+    clone_url: str | None = None
+    default_branch: str | None = None
+
+
 class DispatchedRequest(Part):
-    """A request on its way to a handler; ``attempt`` counts from 1."""
+    """A request on its way to a handler, with all that it needs; ``attempt`` counts from 1."""
 
     request: RecordingRequest
     attempt: Annotated[int, msgspec.Meta(ge=1)]
+    location: RepositoryLocation = RepositoryLocation()
 
 
 @event(

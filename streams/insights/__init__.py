@@ -1,0 +1,1 @@
+"""Insights: what has to be counted, planned from definitions and repositories."""

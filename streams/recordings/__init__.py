@@ -1,0 +1,1 @@
+"""Recordings: dispatched in order, counted by the query runner."""

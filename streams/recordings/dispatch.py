@@ -1,0 +1,108 @@
+"""What is dispatched next, and in which events. Pure: time, jobs and locations come in, events go out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from schemas.events import DispatchedRequest, Lane, RecordingDispatched, RecordingRequest
+from schemas.ids import derived_event_id
+from schemas.topics import Topic
+
+MAX_EVENT_REQUESTS: Final = 32
+MAX_EVENT_BYTES: Final = 256 * 1024
+SMALL_BYTES: Final = 16 * 1024
+"""A request above this goes alone: events are carried together to save records, not to make large ones."""
+MAX_ATTEMPTS: Final = 3
+
+WORK_TOPICS: Final = {
+    Lane.INTERACTIVE: Topic.WORK_INTERACTIVE,
+    Lane.SCHEDULED: Topic.WORK_BACKGROUND,
+    Lane.BACKFILL: Topic.WORK_BACKGROUND,
+}
+
+
+class Outstanding(msgspec.Struct, frozen=True):
+    """A request that was dispatched and has no outcome as far as the jobs projection shows."""
+
+    lane: Lane
+    attempt: int
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What the jobs projection shows of a request: its newest dispatched and failed attempts, and its end."""
+
+    ended: bool
+    dispatched_attempt: int
+    failed_attempt: int
+
+
+class Dispatch(msgspec.Struct, frozen=True):
+    """One event to publish."""
+
+    topic: Topic
+    payload: RecordingDispatched
+
+    @property
+    def event_id(self) -> str:
+        """Follows from the requests and their attempts, so that the same dispatch twice is one event."""
+        parts = [(one.request.request_id, one.attempt) for one in self.payload.requests]
+        return derived_event_id("recording.dispatched", *[part for pair in parts for part in pair])
+
+
+def still_outstanding(
+    outstanding: Mapping[str, Outstanding], shown: Mapping[str, Outcome]
+) -> tuple[dict[str, Outstanding], set[str]]:
+    """(what is still going on, ids of those that the projection shows as dispatched).
+
+    A request that the projection does not show as dispatched yet is kept: it was dispatched from here.
+    """
+    left: dict[str, Outstanding] = {}
+    visible: set[str] = set()
+    for request_id, one in outstanding.items():
+        outcome = shown.get(request_id)
+        if outcome is not None and (outcome.ended or outcome.failed_attempt >= one.attempt):
+            continue
+        left[request_id] = one
+        if outcome is not None and outcome.dispatched_attempt >= one.attempt:
+            visible.add(request_id)
+    return left, visible
+
+
+def in_order(waiting: Sequence[DispatchedRequest]) -> Sequence[DispatchedRequest]:
+    """The order of dispatch among requests of one lane: as read, by priority and age.
+
+    The place where a fair share per creator is taken.
+    """
+    return waiting
+
+
+def dispatches(
+    requests: Iterable[DispatchedRequest], partition_of: Mapping[int, int], deadline: datetime
+) -> list[Dispatch]:
+    """The events that carry ``requests``: small ones of one partition and topic together, up to a limit.
+
+    ``partition_of`` gives each repository's partition.
+    """
+    open_groups: dict[tuple[Topic, int], tuple[list[DispatchedRequest], int]] = {}
+    found: list[tuple[Topic, list[DispatchedRequest]]] = []
+    for one in requests:
+        topic = WORK_TOPICS[one.request.lane]
+        size_bytes = request_size_bytes(one.request)
+        if size_bytes > SMALL_BYTES:
+            found.append((topic, [one]))
+            continue
+        place = (topic, partition_of[one.request.repository_id])
+        group, group_bytes = open_groups.get(place, ([], 0))
+        if not group or len(group) >= MAX_EVENT_REQUESTS or group_bytes + size_bytes > MAX_EVENT_BYTES:
+            group, group_bytes = [], 0
+            found.append((topic, group))
+        group.append(one)
+        open_groups[place] = (group, group_bytes + size_bytes)
+    return [Dispatch(topic, RecordingDispatched(requests=group, deadline=deadline)) for topic, group in found]
+
+
+def request_size_bytes(request: RecordingRequest) -> int:
+    """Bytes of the request as it stands in an event."""
+    return len(msgspec.json.encode(request))

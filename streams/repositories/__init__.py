@@ -1,0 +1,1 @@
+"""Repositories: made readable on the machine of their partition."""
