@@ -6,8 +6,6 @@ from typing import NamedTuple, Protocol
 
 import re2
 
-from streams.search.query.nodes import Piece
-
 MAX_MEMORY_BYTES = 64 << 20
 """Room for one pattern's automaton; RE2 falls back to a slower, still exact, method beyond it."""
 
@@ -36,9 +34,9 @@ def quote(text: str) -> str:
     return quoted
 
 
-def source_of(pieces: Iterable[Piece]) -> str:
-    """RE2 source of a pattern: its pieces in this order on one line, anything between."""
-    sources = [piece.text if piece.is_regexp else quote(piece.text) for piece in pieces]
+def source_of(pieces: Iterable[tuple[str, bool]]) -> str:
+    """RE2 source of a pattern: its pieces (text, is it RE2) in this order on one line, anything between."""
+    sources = [text if is_regexp else quote(text) for text, is_regexp in pieces]
     return sources[0] if len(sources) == 1 else ".*?".join(f"(?:{source})" for source in sources)
 
 
@@ -57,8 +55,8 @@ def problem(source: str) -> Problem | None:
     except re2.error as error:
         raw = error.args[0] if error.args else ""
         message = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
-        fragment = message.partition(": ")[2]
-        return Problem(message, fragment.removeprefix("(?m)"))
+        message = message.replace("(?m)", "", 1)
+        return Problem(message, message.partition(": ")[2])
     return None
 
 
@@ -94,3 +92,13 @@ class TextRegex:
 
     def matches(self, text: bytes) -> bool:
         return self._match(UNANCHORED, text, 0, len(text))[0][0] >= 0
+
+
+def either(sources: Iterable[tuple[str, bool]]) -> MatchAt | None:
+    """One matcher for "any of these (source, case sensitive)"; None when they cannot stand in one pattern."""
+    parts = [f"(?{'m' if case_sensitive else 'im'}:{source})" for source, case_sensitive in sources]
+    try:
+        match_at: MatchAt = _compiled("|".join(parts), captures=False)._regexp.Match
+    except re2.error:
+        return None
+    return match_at

@@ -113,7 +113,7 @@ class _Parser:
                 nodes.append(self._leaf())
         if not nodes:
             missing = "something to search for is missing here"
-            if self._text.startswith(")", self._at) or (self._depth and self._at >= len(self._text)):
+            if self._text.startswith(")", self._at) or self._text.count("(") != self._text.count(")"):
                 raise self._unbalanced(missing, self._at)
             raise QueryError(missing, text=self._text, position=self._at, remedy=_USE_CONTENT)
         return conjunction(_joined(self._text, nodes, self._pattern_type))

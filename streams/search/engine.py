@@ -1,0 +1,29 @@
+"""The door of the search engine: the protocol, its values, and the engine that is the default."""
+
+from streams.search.git.engine import GitEngine, SearchLimits
+from streams.search.git.state import default_branch, describe
+from streams.search.matcher import MATCHER_VERSION
+from streams.search.protocol import (
+    Cell,
+    CountQuery,
+    CountRequest,
+    CountResult,
+    Engine,
+    EngineError,
+    RepositoryState,
+)
+
+__all__ = [
+    "MATCHER_VERSION",
+    "Cell",
+    "CountQuery",
+    "CountRequest",
+    "CountResult",
+    "Engine",
+    "EngineError",
+    "GitEngine",
+    "RepositoryState",
+    "SearchLimits",
+    "default_branch",
+    "describe",
+]

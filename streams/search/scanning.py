@@ -1,0 +1,153 @@
+"""Many blobs in one buffer: find fast which of them can match at all, then count those exactly, one by one.
+
+Blobs lie in the buffer as git prints them, each after a header line and before a newline. A match inside a blob is a
+match in the buffer too (line anchors and word boundaries see a newline on both sides, as at the ends of a text), so
+what the buffer search passes over cannot match. Patterns that can see the ends of a text are never searched this way.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from streams.search import regex
+from streams.search.expressions import Expression, Term, terms_of
+from streams.search.matcher import CompiledTerm, compiled, file_value, searchable_text
+
+_SEES_TEXT_ENDS = re.compile(r"\\[AzZ]|\(\?[a-zA-Z]*-")
+_WARM_UP_BLOBS = 400
+_RARE = 0.2
+_FEWEST_FOR_GATE = 3
+
+
+class Slice(NamedTuple):
+    """Where a blob lies in the buffer; ``wanted`` is a bit mask of expressions."""
+
+    start: int
+    end: int
+    wanted: int
+
+
+Values = tuple[int, ...]
+
+
+class _Scanner(NamedTuple):
+    """One search of the buffer on behalf of the expressions in ``mask``."""
+
+    match_at: regex.MatchAt
+    mask: int
+
+
+class BufferScanner:
+    """Values of a list of expressions for many blobs at once. One per thread: it learns which patterns are rare."""
+
+    def __init__(self, expressions: Sequence[Expression]) -> None:
+        self._expressions = tuple(expressions)
+        self._all = (1 << len(self._expressions)) - 1
+        self._idle = tuple(file_value(expression, b"") for expression in self._expressions)
+        """What a file counts in which nothing is found: 1 for a pure NOT."""
+        masks: dict[Term, int] = {}
+        for index, expression in enumerate(self._expressions):
+            for term in terms_of(expression):
+                masks[term] = masks.get(term, 0) | 1 << index
+        self._masks = masks
+        self._joined = not any(
+            _SEES_TEXT_ENDS.search(term.source) or compiled(term).count(b"") for term in masks
+        )
+        self._scanners = [_Scanner(compiled(term).match_at, mask) for term, mask in masks.items()]
+        self._seen = 0
+        self._hits = dict.fromkeys(masks, 0)
+        self._gated = len(masks) < _FEWEST_FOR_GATE
+        self._zeros = (0,) * len(self._expressions)
+
+    def values(self, buffer: bytes, slices: Sequence[Slice]) -> list[Values | None]:
+        """For each slice the values of all expressions, None where all are 0; unwanted ones are 0."""
+        if not self._joined or not buffer.isascii():
+            return [self._one(buffer[item.start : item.end], item.wanted) for item in slices]
+        touched = self._touched(buffer, slices)
+        found: list[Values | None] = []
+        idle = any(self._idle)
+        for item, mask in zip(slices, touched, strict=True):
+            mask &= item.wanted
+            if mask:
+                found.append(self._one(buffer[item.start : item.end], item.wanted, mask))
+            elif idle:
+                found.append(self._masked(self._idle, item.wanted))
+            else:
+                found.append(None)
+        return found
+
+    def _touched(self, buffer: bytes, slices: Sequence[Slice]) -> list[int]:
+        """For each slice the expressions one of whose patterns may occur in it."""
+        if not self._gated and self._seen >= _WARM_UP_BLOBS:
+            self._build_gate()
+        touched = [0] * len(slices)
+        warming = not self._gated
+        for (match_at, mask), term in zip(self._scanners, self._hits, strict=False):
+            hits = _hit_slices(match_at, buffer, slices)
+            for index in hits:
+                touched[index] |= mask
+            if warming:
+                self._hits[term] += len(hits)
+        self._seen += len(slices)
+        return touched
+
+    def _build_gate(self) -> None:
+        """Patterns that few blobs hold share one search; the others keep their own."""
+        self._gated = True
+        rare = [term for term in self._masks if self._hits[term] <= _RARE * self._seen]
+        if len(rare) < _FEWEST_FOR_GATE:
+            return
+        gate = regex.either((term.source, term.case_sensitive) for term in rare)
+        if gate is None:
+            return
+        mask = 0
+        for term in rare:
+            mask |= self._masks[term]
+        own = [
+            _Scanner(compiled(term).match_at, self._masks[term]) for term in self._masks if term not in rare
+        ]
+        self._scanners = [_Scanner(gate, mask), *own]
+        self._hits = dict.fromkeys(list(self._hits)[: len(self._scanners)], 0)
+
+    def _one(self, blob: bytes, wanted: int, touched: int | None = None) -> Values | None:
+        """Exact values of one blob; expressions outside ``touched`` are known to find nothing."""
+        text = searchable_text(blob)
+        values = list(self._zeros)
+        for index, expression in enumerate(self._expressions):
+            bit = 1 << index
+            if wanted & bit:
+                known_idle = touched is not None and not touched & bit
+                values[index] = self._idle[index] if known_idle else file_value(expression, text)
+        return tuple(values) if any(values) else None
+
+    def _masked(self, values: Values, wanted: int) -> Values | None:
+        if wanted != self._all:
+            values = tuple(value if wanted >> index & 1 else 0 for index, value in enumerate(values))
+        return values if any(values) else None
+
+
+def _hit_slices(match_at: regex.MatchAt, buffer: bytes, slices: Sequence[Slice]) -> list[int]:
+    """Indexes of the slices in which a match begins; every one that can match is among them."""
+    anchor, end = regex.UNANCHORED, len(buffer)
+    hits: list[int] = []
+    at, index = slices[0].start if slices else end, 0
+    while at < end:
+        start, stop = match_at(anchor, buffer, at, end)[0]
+        if start < 0:
+            break
+        while index < len(slices) and slices[index].end <= start:
+            index += 1
+        if index == len(slices):
+            break
+        if start < slices[index].start:
+            at = slices[index].start  # it began in a header line
+            continue
+        hits.append(index)
+        at = slices[index].end
+        index += 1
+        if stop == start:
+            at = max(at, start + 1)
+    return hits
+
+
+__all__ = ["BufferScanner", "CompiledTerm", "Slice", "Values"]
