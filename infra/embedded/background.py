@@ -4,6 +4,7 @@
 """
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from infra.embedded.errors import ChildFailed, NotRunning, StackError
 from infra.embedded.home import open_home
 from infra.embedded.logs import log_path, tail
-from infra.embedded.processes import stop_process
+from infra.embedded.processes import stop_processes
 from infra.embedded.signals import StopRequested, stop_signals_raise
 from infra.embedded.stack import DEFAULT_KAFKA_HEAP_MB, Endpoints, read_endpoints, read_owner, start
 from schemas.errors import MillstreamError
@@ -90,7 +91,7 @@ def stop_stack(home: Path, *, report: Callable[[str], None]) -> None:
     if owner is None:
         raise NotRunning(f"no stack runs in {home}", remedy="start it with: millstream stack start")
     report(f"Stopping the stack in {home} (process {owner.pid})")
-    stop_process(owner, timeout_s=_STOP_TIMEOUT_S)
+    stop_processes({owner: signal.SIGTERM}, timeout_s=_STOP_TIMEOUT_S)
 
 
 def _say(kind: str, value: object) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.embedded.logs import log_path
-from infra.embedded.processes import ProcessRef, process_ref, stop_process
+from infra.embedded.processes import ProcessRef, process_ref, stop_processes
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
 
@@ -45,7 +45,7 @@ class Backoff:
 
     def delay_s(self, failures: int) -> float:
         """The wait after the ``failures``-th death in a row (1 is the first)."""
-        return min(self.longest_s, self.initial_s * self.factor ** max(0, failures - 1))
+        return min(self.longest_s, self.initial_s * self.factor ** min(30, max(0, failures - 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,20 +131,23 @@ def stop_orphans(run: Path, *, timeout_s: float = 20.0) -> list[str]:
     Only call it while holding the lock that the supervisor of these children held. They were told to end when it died; one that
     has not yet is asked again and then killed. A pid that now belongs to another process is left alone.
     """
-    stopped = []
-    for path in sorted(run.glob("*.pid")):
+    wanted = {}
+    names = []
+    paths = sorted(run.glob("*.pid"))
+    for path in paths:
         try:
             found = json.loads(path.read_text(encoding="ascii"))
             ref = ProcessRef(int(found["pid"]), int(found["start_ticks"]))
             number = int(found["stop_signal"])
         except (ValueError, KeyError, TypeError):
-            path.unlink(missing_ok=True)  # cut short by a crash: nothing to be known from it
-            continue
+            continue  # cut short by a crash: nothing to be known from it
         if ref.alive():
-            stop_process(ref, first=number, timeout_s=timeout_s)
-            stopped.append(path.stem)
+            wanted[ref] = number
+            names.append(path.stem)
+    stop_processes(wanted, timeout_s=timeout_s)
+    for path in paths:
         path.unlink(missing_ok=True)
-    return stopped
+    return names
 
 
 def ref_of(process: subprocess.Popen[bytes]) -> ProcessRef | None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -16,6 +17,7 @@ from infra.embedded.account import PostgresPlace
 from infra.embedded.children import ChildSpec, UserChange, launch_command
 from infra.embedded.errors import ChildFailed, DataVersionMismatch, MissingProgram, naming_disk_full
 from infra.embedded.ports import LOOPBACK, is_listening
+from infra.embedded.processes import process_ref
 
 ADMIN = "millstream_admin"
 """The superuser that initdb makes; used to set the database up, never to serve it."""
@@ -80,17 +82,20 @@ def prepare(place: PostgresPlace, password: str) -> None:
                 f"the database in {place.data} is of PostgreSQL {found}, this build runs {POSTGRES_MAJOR}",
                 remedy=f"move {place.data} away: the tables are built again from the log",
             )
+        _remove_stale_lock(place.data)
         return
     parent = place.data.parent
+    unfinished = parent / "data.unfinished"  # renamed when it is whole: initdb writes PG_VERSION early
     with naming_disk_full(parent):
         if place.user is None or place.user.namespace:
             parent.mkdir(mode=0o700, exist_ok=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     with _password_file(parent, password, place.user) as file:
         result = subprocess.run(
             launch_command(
                 (
                     str(place.installation / "bin" / "initdb"),
-                    f"--pgdata={place.data}",
+                    f"--pgdata={unfinished}",
                     f"--username={ADMIN}",
                     f"--pwfile={file}",
                     "--auth=scram-sha-256",
@@ -113,8 +118,26 @@ def prepare(place: PostgresPlace, password: str) -> None:
         )
     if result.returncode != 0:
         last = " | ".join(result.stderr.strip().splitlines()[-3:])
-        remedy = f"check that {parent} is writable; if an earlier start was cut short, remove {place.data}"
-        raise ChildFailed(f"the database could not be made (code {result.returncode}): {last}", remedy=remedy)
+        raise ChildFailed(
+            f"the database could not be made (code {result.returncode}): {last}",
+            remedy=f"check that {parent} is writable and its disk has room",
+        )
+    unfinished.rename(place.data)
+
+
+def _remove_stale_lock(data: Path) -> None:
+    """Remove ``postmaster.pid`` of a server that has ended.
+
+    PostgreSQL does so itself, but takes a zombie for a living server: what a killed one stays where nobody reaps orphans, as
+    in many containers. Shared memory still guards against backends that outlived their server.
+    """
+    path = data / "postmaster.pid"
+    try:
+        pid = int(path.read_text(encoding="ascii").split()[0])
+    except (FileNotFoundError, ValueError, IndexError):
+        return
+    if process_ref(pid) is None:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -3,11 +3,13 @@
 import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+_POLL_S = 0.02
 _STATE_FIELD = 0
 _START_TICKS_FIELD = 19
 """Positions in ``/proc/<pid>/stat`` after the closing parenthesis of the program's name."""
@@ -66,15 +68,21 @@ def descendants(pid: int) -> list[ProcessRef]:
     return [ref for ref in refs if ref is not None]
 
 
-def stop_process(ref: ProcessRef, *, first: int = signal.SIGTERM, timeout_s: float) -> None:
-    """Ask a process that is no child of ours to end, and kill it and its own children after the timeout."""
-    below = descendants(ref.pid)
-    ref.signal(first)
+def stop_processes(wanted: Mapping[ProcessRef, int], *, timeout_s: float) -> None:
+    """Ask processes that are no children of ours to end, each with its signal; kill those that have not after the timeout.
+
+    What the killed ones started is killed with them.
+    """
+    below = [child for ref in wanted for child in descendants(ref.pid)]
+    for ref, number in wanted.items():
+        ref.signal(number)
+        ref.signal(signal.SIGCONT)  # one that is stopped takes its signal only when it goes on
     deadline = time.monotonic() + timeout_s
-    while ref.alive() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    if ref.alive():
-        for process in (ref, *below):
+    while any(ref.alive() for ref in wanted) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    if any(ref.alive() for ref in wanted):
+        everything = [*wanted, *below]
+        for process in everything:
             process.signal(signal.SIGKILL)
-        while any(process.alive() for process in (ref, *below)):
-            time.sleep(0.02)
+        while any(process.alive() for process in everything):
+            time.sleep(_POLL_S)
