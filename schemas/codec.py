@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -33,8 +34,11 @@ _KNOWN: Final = frozenset(
         "causationid",
         "expectedversion",
         "data",
+        "traceparent",
     )
 )
+_REQUIRED: Final = ("specversion", "id", "source", "type")
+_NO_EXTENSIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class TooLarge(MillstreamError):
@@ -136,46 +140,54 @@ def encode(event: Event) -> tuple[bytes, bytes, Headers]:
 
 def decode(record: Record, registry: Registry = REGISTRY) -> Decoded:
     """The event in ``record``, validated in the same pass, or the reason why there is none."""
-    attributes = {name: value for name, value in record.headers}
-    size_bytes = record_size_bytes(record.key, record.value, record.headers)
+    value = record.value
+    attributes: dict[str, str] = {}
+    size_bytes = len(record.key or b"") + len(value or b"")
+    structured = False
+    name = ""
+    try:
+        for name, data in record.headers:
+            size_bytes += len(name) + len(data)
+            if name[:3] == "ce_":
+                attributes[name[3:]] = data.decode()
+            elif name == "content-type":
+                structured = data[: len(_STRUCTURED)].lower() == _STRUCTURED
+            elif name == "traceparent":
+                attributes[name] = data.decode("ascii", "replace")
+    except UnicodeDecodeError:
+        return Undecodable(f"the header {name!r} is not UTF-8", name)
     if size_bytes > MAX_RECORD_BYTES:
         return Undecodable(f"{size_bytes:,} bytes are more than the {MAX_RECORD_BYTES:,} an event may have")
-    if record.value is None:
+    if value is None:
         return Undecodable("the record has no value")
-    content_type = attributes.get("content-type", b"")
-    if content_type[: len(_STRUCTURED)].lower() == _STRUCTURED:
-        return _decode_structured(record, registry)
-    try:
-        named = {name[3:]: value.decode() for name, value in attributes.items() if name.startswith("ce_")}
-    except UnicodeDecodeError:
-        return Undecodable("a ce_* header is not UTF-8")
-    traceparent = attributes.get("traceparent")
-    if traceparent is not None:
-        named["traceparent"] = traceparent.decode("ascii", "replace")
-    return _build(record, named, record.value, registry)
+    if structured:
+        return _decode_structured(record, value, registry)
+    return _build(record, attributes, value, registry)
 
 
-def _decode_structured(record: Record, registry: Registry) -> Decoded:
+def _decode_structured(record: Record, value: bytes, registry: Registry) -> Decoded:
     try:
-        body = orjson.loads(record.value or b"")
+        body = orjson.loads(value)
     except orjson.JSONDecodeError as error:
-        return Undecodable(f"the value is not JSON: {error}")
+        return Undecodable(f"the value is not JSON: {error}", "$")
     if not isinstance(body, dict):
-        return Undecodable("a structured event has to be a JSON object")
+        return Undecodable("a structured event has to be a JSON object", "$")
     if "data" not in body:
         return Undecodable("the event has no data", "data")
-    attributes: dict[str, str] = {}
-    for name, value in body.items():
-        if name == "data":
-            continue
-        if not isinstance(value, str):
-            value = orjson.dumps(value).decode()
-        attributes[name] = value
-    return _build(record, attributes, orjson.dumps(body["data"]), registry)
+    return _build(record, attributes_of(body), orjson.dumps(body["data"]), registry)
 
 
-def _build(record: Record, attributes: Mapping[str, str], data: bytes, registry: Registry) -> Decoded:
-    for name in ("specversion", "id", "source", "type"):
+def attributes_of(structured_event: Mapping[str, object]) -> dict[str, str]:
+    """The attributes of a structured event as binary mode has them: all text; null is absent."""
+    return {
+        name: value if isinstance(value, str) else orjson.dumps(value).decode()
+        for name, value in structured_event.items()
+        if name != "data" and value is not None
+    }
+
+
+def _build(record: Record, attributes: dict[str, str], data: bytes, registry: Registry) -> Decoded:
+    for name in _REQUIRED:
         if not attributes.get(name):
             return Undecodable(f"the attribute {name!r} is missing", f"ce_{name}")
     if attributes["specversion"] != "1.0":
@@ -187,47 +199,60 @@ def _build(record: Record, attributes: Mapping[str, str], data: bytes, registry:
         return Undecodable(
             f"{found.name} does not belong on {record.topic} but on {' or '.join(found.topics)}", "ce_type"
         )
+    time = parse_time(attributes.get("time", ""))
+    if time is None:
+        return Undecodable("the attribute 'time' is missing, or no RFC 3339 time with a zone", "ce_time")
+    expected = attributes.get("expectedversion")
+    if expected is not None and not (expected.isascii() and expected.isdigit() and len(expected) < 16):
+        return Undecodable(f"expectedversion {expected[:20]!r} is no version", "ce_expectedversion")
     try:
-        time = _parse_time(b'"' + attributes["time"].encode() + b'"') if "time" in attributes else None
-        expected = int(attributes["expectedversion"]) if "expectedversion" in attributes else None
         payload = _decoder(found.payload)(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         reason, _, path = str(error).partition(" - at `")
         return Undecodable(reason, path.rstrip("`") or "$")
-    except ValueError as error:
-        return Undecodable(str(error), "ce_expectedversion")
-    if time is None or time.tzinfo is None:
-        return Undecodable("the attribute 'time' is missing or has no time zone", "ce_time")
     key = found.key(payload)
     if record.key != key.encode():
         return Undecodable(f"the record key has to be {key!r}: it fixes the order of one aggregate's events", "key")
-    extra = {name: value for name, value in attributes.items() if name not in _KNOWN and name != "traceparent"}
+    get = attributes.get
     return Event(
         id=attributes["id"],
         source=attributes["source"],
         type=found,
         time=time,
         key=key,
-        subject=attributes.get("subject") or found.subject(payload),
+        subject=get("subject") or found.subject(payload),
         data=payload,
-        correlation_id=attributes.get("correlationid"),
-        causation_id=attributes.get("causationid"),
-        expected_version=expected,
-        traceparent=attributes.get("traceparent"),
-        extensions=extra,
+        correlation_id=get("correlationid"),
+        causation_id=get("causationid"),
+        expected_version=None if expected is None else int(expected),
+        traceparent=get("traceparent"),
+        extensions=_NO_EXTENSIONS
+        if _KNOWN.issuperset(attributes)
+        else {name: value for name, value in attributes.items() if name not in _KNOWN},
     )
 
 
-def _event_type(attributes: Mapping[str, str], registry: Registry) -> EventType | Undecodable | UnknownType | UnknownVersion:
+def parse_time(text: str) -> datetime | None:
+    """An RFC 3339 time with its zone; None when it is no such thing."""
+    try:
+        time = _parse_time(b'"%b"' % text.encode())
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+    return None if time.tzinfo is None else time
+
+
+def _event_type(
+    attributes: Mapping[str, str], registry: Registry
+) -> EventType | Undecodable | UnknownType | UnknownVersion:
     name = attributes["type"]
+    dataschema = attributes.get("dataschema")
     latest = registry.latest(name)
     if latest is None:
         return UnknownType(name)
-    dataschema = attributes.get("dataschema")
-    if dataschema is None:
+    if dataschema is None or dataschema == latest.dataschema:
         return latest
     prefix, _, tail = dataschema.rpartition("/v")
-    if not tail.isascii() or not tail.isdigit() or prefix.rpartition("/")[2] != name:
+    if not tail.isascii() or not tail.isdigit() or len(tail) > 9 or prefix.rpartition("/")[2] != name:
         return Undecodable(f"dataschema {dataschema!r} does not end in /{name}/v<n>", "ce_dataschema")
     found = registry.get(name, int(tail))
     return found if found is not None else UnknownVersion(name, int(tail))

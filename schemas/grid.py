@@ -51,9 +51,12 @@ class Interval(msgspec.Struct, frozen=True):
         return datetime(1970 + years, month0 + 1, 1, tzinfo=UTC)
 
     def newest(self, count: int, created_at: datetime) -> range:
-        """Indexes of the ``count`` newest grid instants not after ``created_at``, ascending."""
+        """Indexes of the ``count`` newest grid instants not after ``created_at``, ascending.
+
+        Fewer where the grid does not reach back that far: it begins in 1970, before which no commit was made.
+        """
         last = self.index_at(created_at)
-        return range(last - count + 1, last + 1)
+        return range(max(0, last - count + 1), last + 1)
 
     def next_after(self, instant: datetime) -> datetime:
         """The first grid instant after ``instant``: when the next recording is due."""

@@ -5,6 +5,8 @@ published in ``schemas/vectors/ids.json`` and checked by a test.
 """
 
 import hashlib
+import posixpath
+import re
 import uuid
 from collections.abc import Sequence
 
@@ -21,6 +23,8 @@ EVENT_NAMESPACE = uuid.UUID("5d0c8a4e-6f0b-5a61-9a0e-3b1c2d4e5f60")
 """Namespace of every deterministic event id: part of the contract, never changed."""
 
 _SEPARATOR = "\x1f"
+_HOST = re.compile(r"\w(?:[\w.-]*\w)?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class InvalidRepositoryName(MillstreamError):
@@ -36,12 +40,14 @@ def stable_id(text: str) -> int:
 def canonical_repository_name(location: str) -> str:
     """``host/path`` of a clone URL, an scp-like address, or a name that is canonical already.
 
-    The host is in lower case; scheme, user, port, trailing slashes and ``.git`` are dropped.
-    An absolute path becomes ``local/<path>``. Raises InvalidRepositoryName.
+    The host is in lower case; scheme, user, port, query, trailing slashes and ``.git`` are dropped, ``.``, ``..``
+    and repeated slashes in the path are resolved. An absolute path becomes ``local/<path>``. Raises InvalidRepositoryName.
     """
     text = location.strip()
-    if text.startswith("file://"):
-        text = text.removeprefix("file://")
+    if "://" in text:
+        text = re.split(r"[?#]", text, maxsplit=1)[0]
+    if text.lower().startswith("file://"):
+        text = text[len("file://") :].removeprefix("localhost")
     if text.startswith("/"):
         host, path = "local", text
     elif "://" in text:
@@ -51,9 +57,10 @@ def canonical_repository_name(location: str) -> str:
     else:
         host, _, path = text.partition("/")
     host = host.rsplit("@", 1)[-1].split(":", 1)[0].lower()
-    path = path.strip("/")
-    path = path.removesuffix(".git").rstrip("/")
-    if not host or not path or any(c.isspace() and c != " " for c in path):
+    path = posixpath.normpath("/" + path.lstrip("/")).strip("/")
+    while path.endswith(".git"):
+        path = path.removesuffix(".git").rstrip("/")
+    if not _HOST.fullmatch(host) or not path or _CONTROL.search(path):
         raise InvalidRepositoryName(
             f"{location!r} is no repository name",
             remedy="Give a clone URL, an absolute path, or host/path.",

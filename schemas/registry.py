@@ -1,7 +1,9 @@
 """The one registry of event types, keyed by (type name, version) (DESIGN section 3)."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -11,6 +13,8 @@ from schemas.topics import Topic
 
 SafeId = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
 """A 53-bit identifier."""
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A point in time with its zone (RFC 3339): a naive one would mean another instant on every machine."""
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -47,7 +51,7 @@ class EventType(msgspec.Struct, frozen=True, eq=False, dict=True):
     guarded: bool
     summary: str
 
-    @property
+    @cached_property
     def dataschema(self) -> str:
         return f"millstream://schemas/{self.name}/v{self.version}"
 

@@ -1,16 +1,16 @@
 """Events on ``millstream.insights``, keyed by insight."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 
+from schemas.cells import check_frames
 from schemas.grid import TimeUnit
-from schemas.registry import Audience, Part, Payload, SafeId, event
+from schemas.registry import Audience, Instant, Part, Payload, SafeId, event
 from schemas.topics import Topic
 
-SeriesId = Annotated[str, msgspec.Meta(pattern=r"^s:[0-9A-F]{64}$")]
+SeriesId = Annotated[str, msgspec.Meta(pattern=r"^s:[0-9A-F]{64}$", max_length=66)]
 """``s:`` and 64 uppercase hex digits (``schemas.ids.series_id``)."""
 IntervalValue = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 _ON = (Topic.INSIGHTS,)
@@ -59,7 +59,7 @@ class InsightCreated(Payload):
     insight_id: SafeId
     title: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
     creator: str
-    created_at: datetime
+    created_at: Instant
     series: Annotated[list[SeriesDefinition], msgspec.Meta(min_length=1, max_length=50)]
     description: str = ""
     frames: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 12
@@ -73,6 +73,9 @@ class PlannedSeries(Part):
     value: IntervalValue
     first_index: int
     end_index: int
+
+    def __post_init__(self) -> None:
+        check_frames(self.unit, self.value, [(self.first_index, self.end_index)])
 
 
 class PlanCause(StrEnum):
@@ -108,3 +111,7 @@ class BackfillPlanned(Payload):
     part: Annotated[int, msgspec.Meta(ge=1)]
     of: Annotated[int, msgspec.Meta(ge=1)]
     waited_for: list[str] = []
+
+    def __post_init__(self) -> None:
+        if self.part > self.of:
+            raise ValueError(f"part {self.part} of {self.of} cannot be")

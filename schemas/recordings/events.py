@@ -1,14 +1,14 @@
 """Events on ``millstream.recordings`` (asked for) and ``millstream.work.*`` (being done), keyed by repository."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 
+from schemas.cells import check_frames
 from schemas.grid import TimeUnit
 from schemas.insights.events import IntervalValue, PatternType, SeriesId, SeriesKind
-from schemas.registry import Audience, Part, Payload, SafeId, event
+from schemas.registry import Audience, Instant, Part, Payload, SafeId, event
 from schemas.topics import Topic
 
 IndexRange = tuple[int, int]
@@ -34,6 +34,9 @@ class RequestedSeries(Part):
     kind: SeriesKind = SeriesKind.SEARCH
     pattern_type: PatternType = PatternType.LITERAL
 
+    def __post_init__(self) -> None:
+        check_frames(self.unit, self.value, self.frames)
+
 
 class RecordingRequest(Part):
     """One repository, all the series due and their frames: one pass serves them all.
@@ -52,6 +55,10 @@ class RecordingRequest(Part):
     cost: float = 1.0
     split: Annotated[int, msgspec.Meta(ge=1)] = 1
     of: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+    def __post_init__(self) -> None:
+        if self.split > self.of:
+            raise ValueError(f"split {self.split} of {self.of} cannot be")
 
 
 @event(
@@ -95,4 +102,4 @@ class RecordingDispatched(Payload):
     """These requests are to be done now, until ``deadline``. All repositories lie on one partition."""
 
     requests: Annotated[list[DispatchedRequest], msgspec.Meta(min_length=1)]
-    deadline: datetime
+    deadline: Instant

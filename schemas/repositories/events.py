@@ -15,6 +15,18 @@ Sha = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
 _ON = (Topic.REPOSITORIES,)
 
 
+def _refuse_credentials(url: str) -> None:
+    """No credential goes on the log: not as user information (``git@`` of ssh is none), not in a query."""
+    scheme, _, rest = url.partition("://")
+    if not rest:
+        return
+    user, at, _ = rest.partition("/")[0].rpartition("@")
+    if at and (":" in user or scheme.lower() in ("http", "https")):
+        raise ValueError("clone_url holds a credential: give it to git's credential store instead")
+    if "?" in rest:
+        raise ValueError("clone_url has a query, which could hold a credential")
+
+
 @event(
     "millstream.repository.registered",
     topics=_ON,
@@ -36,6 +48,14 @@ class RepositoryRegistered(Payload):
     fork: bool = False
     archived: bool = False
     private: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.clone_url is None):
+            raise ValueError("exactly one of path and clone_url has to be given")
+        if self.name.endswith("\n"):
+            raise ValueError("the name ends in a line feed")
+        if self.clone_url is not None:
+            _refuse_credentials(self.clone_url)
 
 
 @event(

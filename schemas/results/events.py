@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 
+from schemas.cells import check_frames, check_series_result
 from schemas.grid import TimeUnit
 from schemas.insights.events import IntervalValue, SeriesId
 from schemas.recordings.events import IndexRange
@@ -40,6 +41,9 @@ class SeriesResult(Part):
     commits: list[str] = []
     captures: list[str] | None = None
     incomplete: list[IncompleteCell] = []
+
+    def __post_init__(self) -> None:
+        check_series_result(self)
 
 
 class CountingStatistics(Part):
@@ -79,6 +83,9 @@ class FailedSeries(Part):
     unit: TimeUnit
     value: IntervalValue
     frames: list[IndexRange]
+
+    def __post_init__(self) -> None:
+        check_frames(self.unit, self.value, self.frames)
 
 
 @event(

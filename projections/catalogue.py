@@ -1,0 +1,68 @@
+"""Every projection of this build."""
+
+from typing import Final
+
+from projections.insights import fold as insights_fold
+from projections.insights import tables as insights_tables
+from projections.projection import Projection, prepared
+from projections.recordings import fold as recordings_fold
+from projections.recordings import tables as recordings_tables
+from projections.repositories import fold as repositories_fold
+from projections.repositories import tables as repositories_tables
+from projections.runner.rows import RowWriter
+from projections.series_points import fold as points_fold
+from projections.series_points import tables as points_tables
+from projections.series_points import writer as points_writer
+from schemas.errors import MillstreamError
+from schemas.topics import Topic
+
+REPOSITORIES: Final = Projection(
+    name="repositories",
+    version=1,
+    topics=(Topic.REPOSITORIES,),
+    metadata=repositories_tables.METADATA,
+    prepare=prepared(repositories_fold.fold, RowWriter(repositories_tables.METADATA)),
+    restricted={"repo_names": "id"},
+)
+INSIGHTS: Final = Projection(
+    name="insights",
+    version=1,
+    topics=(Topic.INSIGHTS,),
+    metadata=insights_tables.METADATA,
+    prepare=prepared(insights_fold.fold, RowWriter(insights_tables.METADATA)),
+)
+RECORDINGS: Final = Projection(
+    name="recordings",
+    version=1,
+    topics=(Topic.RECORDINGS, Topic.RESULTS, Topic.WORK_INTERACTIVE, Topic.WORK_BACKGROUND),
+    metadata=recordings_tables.METADATA,
+    prepare=prepared(recordings_fold.fold, RowWriter(recordings_tables.METADATA)),
+    restricted={"insights_query_runner_jobs": "repository_id"},
+    bookkeeping={"insights_query_runner_jobs": recordings_tables.BOOKKEEPING},
+    transient=frozenset((Topic.WORK_INTERACTIVE, Topic.WORK_BACKGROUND)),
+)
+SERIES_POINTS: Final = Projection(
+    name="series_points",
+    version=1,
+    topics=(Topic.INSIGHTS, Topic.RESULTS),
+    metadata=points_tables.METADATA,
+    prepare=prepared(points_fold.fold, points_writer.write),
+    restricted=dict.fromkeys((table.name for table in points_tables.METADATA.sorted_tables), "repo_id"),
+)
+
+PROJECTIONS: Final = (REPOSITORIES, INSIGHTS, RECORDINGS, SERIES_POINTS)
+
+
+class UnknownProjection(MillstreamError):
+    """A projection was named that this build does not have."""
+
+
+def projection(name: str) -> Projection:
+    """The projection of this name. Raises UnknownProjection."""
+    for found in PROJECTIONS:
+        if found.name == name:
+            return found
+    raise UnknownProjection(
+        f"there is no projection {name!r}",
+        remedy="Name one of " + ", ".join(found.name for found in PROJECTIONS) + ".",
+    )

@@ -1,0 +1,1 @@
+"""Which insights exist, their series, and whether their backfill is planned."""

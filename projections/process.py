@@ -1,0 +1,180 @@
+"""``millstream projector``: one process, one thread per projection."""
+
+import os
+import signal
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Final
+
+import structlog
+from prometheus_client import start_http_server
+from sqlalchemy import Engine
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from infra import metrics
+from infra.kafka.admin import KafkaAdmin
+from infra.kafka.errors import KafkaError
+from infra.postgres.connect import engine as make_engine
+from infra.postgres.role import Role
+from infra.postgres.runtime import heartbeats
+from infra.settings import Settings
+from projections.catalogue import PROJECTIONS, projection
+from projections.generations import ensure_generation, swap
+from projections.lag import projection_lags
+from projections.projection import Projection
+from projections.runner.notify import Notifier
+from projections.runner.runner import TRANSIENT, Runner
+from schemas.errors import MustStop
+
+EX_SOFTWARE: Final = 70
+"""Exit code of a process that stopped because going on would be wrong."""
+_HEARTBEAT_INTERVAL_S: Final = 5.0
+_log = structlog.get_logger()
+
+
+def run(settings: Settings, only: Sequence[str] | None = None) -> int:
+    """Run the projections named in ``only`` (None: all) until SIGTERM or SIGINT; the exit code.
+
+    A projection whose log was replaced or cut stops alone, and the process goes on with the others; a bug in a
+    fold ends the process with code 70, so that nobody overlooks it.
+    """
+    wanted = PROJECTIONS if not only else tuple(projection(name) for name in only)
+    stop = threading.Event()
+    _stop_on_signals(stop)
+    with ExitStack() as resources:
+        engine = make_engine(settings, Role.PROJECTOR, pool_size=2, name="projector")
+        resources.callback(engine.dispose)
+        if settings.metrics_port is not None:
+            server, _ = start_http_server(settings.metrics_port, addr="127.0.0.1", registry=metrics.REGISTRY)
+            resources.callback(server.shutdown)
+        notifier = Notifier(settings)
+        resources.callback(notifier.close)
+        threads = [
+            threading.Thread(
+                target=_keep, args=(settings, engine, one, notifier, stop), name=f"projection-{one.name}"
+            )
+            for one in wanted
+        ]
+        for thread in threads:
+            thread.start()
+        watch = threading.Thread(target=_watch, args=(settings, engine, wanted, stop), name="watch", daemon=True)
+        watch.start()
+        for thread in threads:
+            thread.join()
+        stopped_by_request = stop.is_set()
+        stop.set()
+        watch.join(timeout=_HEARTBEAT_INTERVAL_S)
+    return 0 if stopped_by_request else EX_SOFTWARE
+
+
+def _keep(
+    settings: Settings, engine: Engine, one: Projection, notifier: Notifier, stop: threading.Event
+) -> None:
+    """Run one projection. A generation that is not live is swapped in once it has caught up."""
+    try:
+        while not stop.is_set():
+            try:
+                generation = ensure_generation(engine, one)
+                break
+            except TRANSIENT as error:
+                _log.warning("retrying", projection=one.name, error=str(error))
+                stop.wait(1.0)
+        else:
+            return
+        _log.info(
+            "projection_started", projection=one.name, generation=generation.number, live=generation.live
+        )
+        if generation.live:
+            Runner(settings, one, generation, notifier, stop).run()
+            return
+        _log.warning(
+            "rebuilding",
+            projection=one.name,
+            generation=generation.number,
+            reason="the live generation was built by another version; readers are served by it until this one has caught up",
+        )
+        live = threading.Event()
+
+        def caught_up() -> None:
+            swap(engine, one, generation)
+            _log.info("generation_swapped", projection=one.name, generation=generation.number)
+            live.set()
+
+        Runner(settings, one, generation, notifier, stop, on_caught_up=caught_up).run()
+    except MustStop as error:
+        if one_is_fatal(error):
+            _die(one, error)
+    except BaseException as error:  # noqa: BLE001 - nothing may end a projection silently
+        _die(one, error)
+
+
+def one_is_fatal(error: MustStop) -> bool:
+    """Whether a stop has to end the process: a bug does, a log that is not ours stops its projection only."""
+    from projections.runner.errors import LogMismatch, LogTruncated
+
+    return not isinstance(error, LogMismatch | LogTruncated)
+
+
+def _die(one: Projection, error: BaseException) -> None:
+    _log.critical(
+        "projector_dies",
+        projection=one.name,
+        error=repr(error),
+        stack="".join(traceback.format_exception(error)),
+    )
+    os._exit(EX_SOFTWARE)
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ask)
+        signal.signal(signal.SIGINT, ask)
+
+
+def _watch(settings: Settings, engine: Engine, wanted: Sequence[Projection], stop: threading.Event) -> None:
+    """Heartbeat and lag, every five seconds; both are hints and may fail."""
+    started_at = datetime.now(UTC)
+    admin: KafkaAdmin | None = None
+    while not stop.is_set():
+        try:
+            _beat(engine, started_at, [one.name for one in wanted])
+            admin = admin or KafkaAdmin(settings)
+            with engine.connect() as connection:
+                for lag in projection_lags(connection, admin):
+                    metrics.PROJECTION_LAG_RECORDS.labels(lag.projection).set(lag.records)
+        except (SQLAlchemyError, KafkaError, *TRANSIENT) as error:
+            _log.info("watch_failed", error=str(error))
+            if admin is not None:
+                admin.close()
+                admin = None
+        stop.wait(_HEARTBEAT_INTERVAL_S)
+    if admin is not None:
+        admin.close()
+
+
+def _beat(engine: Engine, started_at: datetime, names: list[str]) -> None:
+    host, pid = socket.gethostname(), os.getpid()
+    beat = insert(heartbeats).values(
+        process=f"projector-{host}-{pid}",
+        host=host,
+        pid=pid,
+        started_at=started_at,
+        details={"projections": names, "monotonic_s": time.monotonic()},
+    )
+    with engine.begin() as connection:
+        connection.execute(
+            beat.on_conflict_do_update(
+                index_elements=["process"],
+                set_={"seen_at": datetime.now(UTC), "started_at": started_at, "details": beat.excluded.details},
+            )
+        )

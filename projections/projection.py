@@ -1,0 +1,60 @@
+"""What a projection is: a name and version, its topics, its tables, a pure fold and a writer (DESIGN 7)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TypeAlias, TypeVar
+
+import msgspec
+import psycopg
+from sqlalchemy import MetaData
+
+from schemas.envelope import Event, Position
+from schemas.topics import Topic
+
+
+class Folding(msgspec.Struct, frozen=True, gc=False):
+    """One event as a fold sees it, with its place on the log and the broker's append time."""
+
+    event: Event
+    position: Position
+    appended_at: datetime
+
+
+Cursor: TypeAlias = "psycopg.Cursor[tuple[object, ...]]"
+Changes = TypeVar("Changes")
+Write = Callable[[Cursor], int]
+"""Writes one batch's changes in the caller's transaction; the number of rows written."""
+Prepare = Callable[[Sequence[Folding]], Write]
+"""Folds events (partition order within each partition) into a write to be run later.
+
+Pure but for the write itself, so that it can run while the batch before it is being written.
+"""
+
+
+class Projection(msgspec.Struct, frozen=True, kw_only=True):
+    """The declaration of one projection.
+
+    ``metadata`` carries the projection's name as its schema: a placeholder that a generation's schema
+    replaces. ``restricted`` names, per table, the column that holds the repository by which row security
+    hides rows. ``bookkeeping`` names columns that are out of the checksum, because a topic that expires feeds
+    them; such topics are ``transient``.
+    """
+
+    name: str
+    version: int
+    topics: tuple[Topic, ...]
+    metadata: MetaData
+    prepare: Prepare
+    restricted: Mapping[str, str] = {}
+    bookkeeping: Mapping[str, frozenset[str]] = {}
+    transient: frozenset[Topic] = frozenset()
+
+
+def prepared(fold: Callable[[Sequence[Folding]], Changes], write: Callable[[Cursor, Changes], int]) -> Prepare:
+    """A pure fold and a writer as one step of the runner."""
+
+    def prepare(events: Sequence[Folding]) -> Write:
+        changes = fold(events)
+        return lambda cursor: write(cursor, changes)
+
+    return prepare

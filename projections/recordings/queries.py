@@ -1,0 +1,144 @@
+"""Reads over the recordings projection, inside a snapshot (``projections.reading``)."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection, Row, Select, func, select
+
+from projections.recordings.tables import JOBS
+from schemas.events import Lane, RecordingRequest
+
+_decode_request: Final = msgspec.json.Decoder(RecordingRequest).decode
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that nobody works on. ``attempts`` is the greatest attempt that failed so far (0: none)."""
+
+    request: RecordingRequest
+    requested_at: datetime
+    attempts: int
+
+
+class InFlight(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that was dispatched and has no outcome of that attempt yet."""
+
+    request: RecordingRequest
+    attempt: int
+    dispatched_at: datetime
+    deadline: datetime
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs of one insight by state."""
+
+    queued: int = 0
+    processing: int = 0
+    errored: int = 0
+    completed: int = 0
+    failed: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.queued + self.processing + self.errored + self.completed + self.failed
+
+    @property
+    def pending(self) -> int:
+        """Jobs that have no final outcome."""
+        return self.queued + self.processing + self.errored
+
+
+def pending(
+    connection: Connection, lane: Lane, limit: int, excluding: Collection[str] = ()
+) -> list[Waiting]:
+    """Requests to be dispatched next: by priority (lower first), then as they were asked for.
+
+    ``excluding`` are request ids that the caller has dispatched already, whether the table shows it or not.
+    """
+    query = (
+        select(JOBS.c.request, JOBS.c.requested_at, JOBS.c.failed_attempt)
+        .where(
+            JOBS.c.lane == lane.value,
+            JOBS.c.completed_at.is_(None),
+            JOBS.c.failed_final.is_not(True),
+            JOBS.c.state.in_(("queued", "errored")),
+        )
+        .order_by(JOBS.c.priority, JOBS.c.requested_at, JOBS.c.request_id.collate("C"))
+        .limit(limit)
+    )
+    if excluding:
+        query = query.where(JOBS.c.request_id.not_in(list(excluding)))
+    return [
+        Waiting(request=_decode_request(request), requested_at=requested_at, attempts=attempts or 0)
+        for request, requested_at, attempts in connection.execute(query)
+    ]
+
+
+def in_flight(connection: Connection) -> list[InFlight]:
+    """Dispatched requests without an outcome, the earliest deadline first."""
+    query = (
+        select(JOBS.c.request, JOBS.c.dispatched_attempt, JOBS.c.dispatched_at, JOBS.c.deadline)
+        .where(
+            JOBS.c.completed_at.is_(None),
+            JOBS.c.failed_final.is_not(True),
+            JOBS.c.state == "processing",
+            JOBS.c.request.is_not(None),
+        )
+        .order_by(JOBS.c.deadline, JOBS.c.request_id.collate("C"))
+    )
+    return [
+        InFlight(request=_decode_request(request), attempt=attempt, dispatched_at=dispatched_at, deadline=deadline)
+        for request, attempt, dispatched_at, deadline in connection.execute(query)
+    ]
+
+
+def progress(connection: Connection, insight_ids: Collection[int]) -> dict[int, Progress]:
+    """Jobs of each insight by state; every one of ``insight_ids`` has an entry."""
+    query = _by_state().where(JOBS.c.insight_id.in_(list(insight_ids)))
+    return _progress(connection.execute(query), insight_ids)
+
+
+def exists(connection: Connection, request_ids: Collection[str]) -> set[str]:
+    """Those of ``request_ids`` that have been requested."""
+    query = select(JOBS.c.request_id).where(
+        JOBS.c.request_id.in_(list(request_ids)), JOBS.c.requested_at.is_not(None)
+    )
+    return set(connection.scalars(query))
+
+
+def _by_state() -> Select[tuple[int, str, int]]:
+    return (
+        select(JOBS.c.insight_id, JOBS.c.state, func.count())
+        .where(JOBS.c.requested_at.is_not(None))
+        .group_by(JOBS.c.insight_id, JOBS.c.state)
+    )
+
+
+def _progress(rows: Iterable[Row[tuple[int, str, int]]], insight_ids: Collection[int]) -> dict[int, Progress]:
+    counts: dict[int, dict[str, int]] = {identity: {} for identity in insight_ids}
+    for insight_id, state, number in rows:
+        counts[insight_id][state] = number
+    return {identity: Progress(**states) for identity, states in counts.items()}
+
+
+class Attempts(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a request has come: its state and its newest attempts (0: none)."""
+
+    state: str
+    dispatched: int
+    failed: int
+
+
+def attempts(connection: Connection, request_ids: Collection[str]) -> dict[str, Attempts]:
+    """What the table shows of those of ``request_ids`` that it knows, for a dispatcher."""
+    query = select(
+        JOBS.c.request_id,
+        JOBS.c.state,
+        func.coalesce(JOBS.c.dispatched_attempt, 0),
+        func.coalesce(JOBS.c.failed_attempt, 0),
+    ).where(JOBS.c.request_id.in_(list(request_ids)))
+    return {
+        request_id: Attempts(state=state, dispatched=dispatched, failed=failed)
+        for request_id, state, dispatched, failed in connection.execute(query)
+    }

@@ -1,0 +1,1 @@
+"""Which repositories are followed, and whether their clones are ready."""

@@ -1,0 +1,80 @@
+"""Reads over the repositories projection, inside a snapshot (``projections.reading``)."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, func, select
+
+from projections.repositories.tables import REPO_NAMES
+
+_LIVE = REPO_NAMES.c.registered_at.is_not(None) & REPO_NAMES.c.removed_at.is_(None)
+
+
+class Repository(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of ``repo_names``. ``clone_state`` is waiting, ready or failed."""
+
+    id: int
+    name: str
+    path: str | None
+    clone_url: str | None
+    fork: bool
+    archived: bool
+    private: bool
+    default_branch: str | None
+    tip: str | None
+    shallow: bool
+    registered_at: datetime
+    registered_position: str
+    removed_at: datetime | None
+    clone_state: str
+    clone_error: str | None
+
+
+def all_repositories(connection: Connection) -> list[Repository]:
+    """Every repository that is followed, by id."""
+    return _read(connection, _LIVE)
+
+
+def by_ids(connection: Connection, ids: Collection[int]) -> dict[int, Repository]:
+    """The known ones of ``ids``, removed ones too (their past is still shown)."""
+    known = REPO_NAMES.c.id.in_(list(ids)) & REPO_NAMES.c.registered_at.is_not(None)
+    return {repository.id: repository for repository in _read(connection, known)}
+
+
+def by_name(connection: Connection, name: str) -> Repository | None:
+    """The followed repository of this name; of several the one with the smallest id."""
+    found = _read(connection, _LIVE & (REPO_NAMES.c.name == name))
+    return found[0] if found else None
+
+
+def page(
+    connection: Connection, first: int, after: tuple[str, int] | None = None, find: str | None = None
+) -> list[Repository]:
+    """At most ``first`` followed repositories by (name, id), after that key; ``find`` is a part of the name."""
+    where = _found(find)
+    name, identity = REPO_NAMES.c.name.collate("C"), REPO_NAMES.c.id
+    if after is not None:
+        where &= (name > after[0]) | ((name == after[0]) & (identity > after[1]))
+    query = select(REPO_NAMES).where(where).order_by(name, identity).limit(first)
+    return [_repository(row) for row in connection.execute(query)]
+
+
+def count(connection: Connection, find: str | None = None) -> int:
+    """How many repositories are followed whose name contains ``find``."""
+    return connection.scalars(select(func.count()).select_from(REPO_NAMES).where(_found(find))).one()
+
+
+def _found(find: str | None) -> ColumnElement[bool]:
+    return _LIVE & REPO_NAMES.c.name.icontains(find, autoescape=True) if find else _LIVE
+
+
+def _read(connection: Connection, where: ColumnElement[bool]) -> list[Repository]:
+    rows: Sequence[Row[tuple[object, ...]]] = connection.execute(
+        select(REPO_NAMES).where(where).order_by(REPO_NAMES.c.id)
+    ).all()
+    return [_repository(row) for row in rows]
+
+
+def _repository(row: Row[tuple[object, ...]]) -> Repository:
+    return Repository(**row._mapping)

@@ -1,0 +1,1 @@
+"""The runner: consume, decode, decide, fold, one transaction, notify, advisory commit (DESIGN section 7)."""

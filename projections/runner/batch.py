@@ -1,0 +1,165 @@
+"""From records to a batch that can be written: decode, decide, fold. Pure, one partition's order kept."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from infra.kafka.checksum import record_crc32
+from projections.projection import Folding, Prepare, Write
+from projections.runner.checkpoint import Move, Partition
+from schemas.codec import Decoded, Undecodable, UnknownType, UnknownVersion, decode
+from schemas.envelope import Event, Record
+
+Decide = Callable[[Folding], bool]
+"""Whether an event is legal for its aggregate; the place of the guard (DESIGN section 5)."""
+
+_ESCAPED_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A record that is no event, and why. ``path`` is the field, or empty."""
+
+    record: Record
+    reason: str
+    path: str
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """One transaction's worth of the log."""
+
+    moves: list[Move]
+    write: Write
+    dead_letters: list[DeadLetter]
+    records: int
+    skipped: Counter[str]
+
+
+class Blocked(msgspec.Struct, frozen=True):
+    """A partition that this build cannot read on: it holds an unknown version at ``offset``."""
+
+    partition: Partition
+    offset: int
+    reason: str
+
+
+class _Place:
+    """Where the open batch stands in one partition."""
+
+    def __init__(self, epoch: int, next_offset: int) -> None:
+        self.epoch = epoch
+        self.fetched_from = next_offset
+        self.next_offset = next_offset
+        self.last: Record | None = None
+
+
+class Collector:
+    """Gathers records of the assigned partitions until they are taken as a batch.
+
+    ``starts`` of ``assign`` are (epoch, next offset) as claimed. Records of a blocked partition are ignored.
+    """
+
+    def __init__(self, prepare: Prepare, decide: Decide = lambda folding: True) -> None:
+        self._prepare: Final = prepare
+        self._decide: Final = decide
+        self._places: dict[Partition, _Place] = {}
+        self._blocked: set[Partition] = set()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._events: list[Folding] = []
+        self._dead_letters: list[DeadLetter] = []
+        self._skipped: Counter[str] = Counter()
+        self.records = 0
+
+    def assign(self, starts: dict[Partition, tuple[int, int]]) -> None:
+        """Begin with exactly these partitions; what was gathered before is forgotten."""
+        self._places = {
+            partition: _Place(epoch, next_offset) for partition, (epoch, next_offset) in starts.items()
+        }
+        self._blocked = set()
+        self._clear()
+
+    def add(self, records: Iterable[Record]) -> list[Blocked]:
+        """Decode ``records``; the partitions that have to stop now."""
+        stopped: list[Blocked] = []
+        for record in records:
+            partition = (record.topic, record.partition)
+            place = self._places.get(partition)
+            if place is None or partition in self._blocked or record.offset < place.next_offset:
+                continue
+            decoded = storable(record, decode(record))
+            if isinstance(decoded, UnknownVersion):
+                self._blocked.add(partition)
+                reason = f"{decoded.name} v{decoded.version} at {record.position}"
+                stopped.append(Blocked(partition, record.offset, reason))
+                continue
+            place.next_offset = record.offset + 1
+            place.last = record
+            self.records += 1
+            self._judge(record, decoded)
+        return stopped
+
+    def _judge(self, record: Record, decoded: Event | Undecodable | UnknownType) -> None:
+        match decoded:
+            case Event():
+                folding = Folding(decoded, record.position, append_time(record))
+                if self._decide(folding):
+                    self._events.append(folding)
+            case Undecodable(reason=reason, path=path):
+                self._dead_letters.append(DeadLetter(record, reason, path))
+            case UnknownType(name=name):
+                self._skipped[name] += 1
+
+    def take(self) -> Batch:
+        """The gathered records as a batch; gathering begins again behind it. Raises what the fold raises."""
+        moves = [
+            Move(
+                topic=topic,
+                partition=number,
+                epoch=place.epoch,
+                fetched_from=place.fetched_from,
+                next_offset=place.next_offset,
+                last_offset=place.last.offset,
+                last_crc32=record_crc32(place.last),
+                last_append_time=append_time(place.last),
+            )
+            for (topic, number), place in self._places.items()
+            if place.last is not None
+        ]
+        batch = Batch(
+            moves=moves,
+            write=self._prepare(self._events),
+            dead_letters=self._dead_letters,
+            records=self.records,
+            skipped=self._skipped,
+        )
+        for place in self._places.values():
+            place.fetched_from, place.last = place.next_offset, None
+        self._clear()
+        return batch
+
+    @property
+    def events(self) -> list[Folding]:
+        """What was gathered, for the report of a fold that failed."""
+        return self._events
+
+
+def storable(record: Record, decoded: Decoded) -> Decoded:
+    """``decoded``, unless a text in it cannot be kept: Postgres has no place for the character NUL."""
+    if (
+        isinstance(decoded, Event)
+        and record.value is not None
+        and b"\\u0000" in record.value
+        and _ESCAPED_NUL.search(record.value)
+    ):
+        return Undecodable("a text holds the character NUL", "$")
+    return decoded
+
+
+def append_time(record: Record) -> datetime:
+    """When the broker appended the record."""
+    return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)

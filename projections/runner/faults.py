@@ -1,0 +1,55 @@
+"""Named points at which a test kills the process, and bugs that it switches on to see its checker fail.
+
+Nothing of this is reachable without an environment variable that only tests set:
+``MILLSTREAM_TEST_FAULT=<projection>:<point>[:<nth>]`` kills this process with SIGKILL when the point is passed for the
+nth time, after writing the point's name to the file ``MILLSTREAM_TEST_FAULT_MARKER``; ``MILLSTREAM_TEST_BUG=<name>``
+switches a bug on.
+"""
+
+import os
+import signal
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+FAULT_VARIABLE: Final = "MILLSTREAM_TEST_FAULT"
+MARKER_VARIABLE: Final = "MILLSTREAM_TEST_FAULT_MARKER"
+BUG_VARIABLE: Final = "MILLSTREAM_TEST_BUG"
+
+
+class Point(StrEnum):
+    """Where the projector can be killed."""
+
+    BEFORE_WRITE = "before_write"
+    AFTER_WRITE_BEFORE_COMMIT = "after_write_before_commit"
+    AFTER_COMMIT_BEFORE_KAFKA_COMMIT = "after_commit_before_kafka_commit"
+
+
+class Bug(StrEnum):
+    """What a projector must never do."""
+
+    OFFSETS_FIRST = "offsets_first"
+    """The checkpoint is committed before the rows."""
+
+
+_passed: Counter[tuple[str, Point]] = Counter()
+
+
+def reached(projection: str, point: Point) -> None:
+    """Die here when a test asked for it."""
+    wanted = os.environ.get(FAULT_VARIABLE)
+    if wanted is None:
+        return
+    name, at, *nth = wanted.split(":")
+    if (name, at) != (projection, point.value):
+        return
+    _passed[projection, point] += 1
+    if _passed[projection, point] == int(nth[0] if nth else 1):
+        Path(os.environ[MARKER_VARIABLE]).write_text(wanted)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def has(bug: Bug) -> bool:
+    """Whether a test switched this bug on."""
+    return os.environ.get(BUG_VARIABLE) == bug.value

@@ -1,0 +1,246 @@
+"""The reading half of a runner: its own thread, which consumes, decodes and folds while Postgres writes.
+
+It owns the consumer. Batches leave through a queue that holds one: while one is written and one waits, the next
+is being gathered, so a batch is as large as what arrived meanwhile.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from infra.kafka.admin import KafkaAdmin
+from infra.kafka.checksum import record_crc32
+from infra.kafka.consumer import LogReader
+from infra.kafka.errors import KafkaError
+from infra.settings import Settings
+from projections.generations import Generation
+from projections.projection import Projection
+from projections.runner import checkpoint, identity
+from projections.runner.batch import Batch, Blocked, Collector
+from projections.runner.checkpoint import Checkpoint, Connection, Partition, State
+from projections.runner.errors import FoldFailed
+
+_IDLE_POLL_S: Final = 0.2
+_DRAIN_TIMEOUT_S: Final = 5.0
+_LAST_RECORDS_TIMEOUT_S: Final = 30.0
+_log = structlog.get_logger()
+
+
+class Intake:
+    """Everything between the log and the writer, for one membership of the group.
+
+    ``connect`` opens a connection on the generation's schema, for claims. ``start`` begins the thread; what
+    ends it early is raised by ``take``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        projection: Projection,
+        generation: Generation,
+        instance_id: str,
+        connect: Callable[[], Connection],
+        linger_s: float,
+    ) -> None:
+        self._settings = settings
+        self._projection = projection
+        self._generation = generation
+        self._instance_id = instance_id
+        self._connect = connect
+        self._linger_s = linger_s
+        self._max_records = settings.projector_batch_events
+        self._collector = Collector(projection.prepare)
+        self._queue: queue.Queue[Batch] = queue.Queue(maxsize=1)
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._commits: dict[Partition, int] = {}
+        self._commit_lock = threading.Lock()
+        self._unwritten = 0
+        self._all_written = threading.Condition()
+        self._epochs: dict[Partition, int] = {}
+        self._thread = threading.Thread(target=self._run, name=f"intake-{projection.name}", daemon=True)
+
+    def start(self) -> None:
+        """Join the group."""
+        self._thread.start()
+
+    def take(self, timeout_s: float) -> Batch | None:
+        """The next batch, or None. Raises what ended the thread."""
+        try:
+            return self._queue.get(timeout=timeout_s)
+        except queue.Empty:
+            if self._failure is not None:
+                raise self._failure from None
+            return None
+
+    def written(self, batch: Batch) -> None:
+        """The batch is committed: its offsets may be told to Kafka."""
+        with self._commit_lock:
+            for move in batch.moves:
+                self._commits[move.topic, move.partition] = move.next_offset
+        with self._all_written:
+            self._unwritten -= 1
+            self._all_written.notify_all()
+
+    def close(self) -> None:
+        """Leave the group; batches that were not taken are forgotten."""
+        self._stop.set()
+        with suppress(queue.Empty):
+            self._queue.get_nowait()
+        self._thread.join()
+
+    @property
+    def epochs(self) -> dict[Partition, int]:
+        """The partitions that this worker has, with the epochs it took."""
+        return dict(self._epochs)
+
+    def _run(self) -> None:
+        try:
+            with LogReader(self._settings, client_id=f"millstream-{self._projection.name}") as reader:
+                reader.subscribe(
+                    [topic.value for topic in self._projection.topics],
+                    self._generation.group,
+                    instance_id=self._instance_id,
+                    on_assigned=self._assigned,
+                    on_revoked=self._revoked,
+                )
+                while not self._stop.is_set():
+                    self._gather(reader)
+                    self._commit(reader)
+                self._commit(reader, wait=True)
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that runs the projection
+            self._failure = error
+
+    def _gather(self, reader: LogReader) -> None:
+        """One batch, unless nothing comes."""
+        deadline_s: float | None = None
+        while not self._stop.is_set():
+            room = self._max_records - self._collector.records
+            now_s = time.monotonic()
+            if deadline_s is not None and (room <= 0 or now_s >= deadline_s):
+                break
+            timeout_s = _IDLE_POLL_S if deadline_s is None else deadline_s - now_s
+            for blocked in self._collector.add(reader.poll(room, timeout_s)):
+                self._block(reader, blocked)
+            if not self._collector.records:
+                return
+            if deadline_s is None:
+                deadline_s = time.monotonic() + self._linger_s
+        if self._collector.records:
+            self._hand_over(reader)
+
+    def _hand_over(self, reader: LogReader) -> None:
+        first = self._collector.events[0].position if self._collector.events else None
+        try:
+            batch = self._collector.take()
+        except Exception as error:
+            raise FoldFailed(
+                f"the fold of {self._projection.name} failed in the batch that begins at {first}: {error!r}",
+                remedy="Correct the fold (nothing was written or skipped), then start the projector again.",
+            ) from error
+        with self._all_written:
+            self._unwritten += 1
+        while not self._stop.is_set():
+            try:
+                self._queue.put(batch, timeout=_IDLE_POLL_S)
+                return
+            except queue.Full:
+                self._commit(reader)
+
+    def _commit(self, reader: LogReader, *, wait: bool = False) -> None:
+        with self._commit_lock:
+            commits, self._commits = self._commits, {}
+        held = {partition: offset for partition, offset in commits.items() if partition in self._epochs}
+        if held:
+            try:
+                reader.commit(held, wait=wait)
+            except KafkaError as error:
+                _log.info("advisory_commit_failed", projection=self._projection.name, error=str(error))
+
+    def _block(self, reader: LogReader, blocked: Blocked) -> None:
+        """An unknown version: this partition waits for a newer build, the others go on."""
+        reader.pause([blocked.partition])
+        _log.error(
+            "needs_upgrade",
+            projection=self._projection.name,
+            reason=blocked.reason,
+            remedy="Upgrade the projector: this build cannot read that version, and skipping it would lose it.",
+        )
+        with self._connect() as connection:
+            checkpoint.mark(
+                connection,
+                blocked.partition,
+                self._epochs[blocked.partition],
+                State.NEEDS_UPGRADE,
+                blocked.reason,
+            )
+
+    def _revoked(self, partitions: list[Partition]) -> None:
+        """Let what is in hand be written, so that the successor need not do it again; it is fenced anyway."""
+        with self._all_written:
+            self._all_written.wait_for(
+                lambda: self._unwritten == 0 or self._stop.is_set(), timeout=_DRAIN_TIMEOUT_S
+            )
+        self._epochs = {}
+        self._collector.assign({})
+        _log.info("partitions_revoked", projection=self._projection.name, partitions=len(partitions))
+
+    def _assigned(self, partitions: list[Partition]) -> dict[Partition, int]:
+        """Take the partitions over: ensure their rows, fence whoever had them, compare the log."""
+        claimed = self._claim(partitions) if partitions else {}
+        self._epochs = {partition: found.epoch for partition, found in claimed.items()}
+        self._collector.assign(
+            {partition: (found.epoch, found.next_offset) for partition, found in claimed.items()}
+        )
+        with self._all_written:
+            self._unwritten = 0
+        _log.info("partitions_assigned", projection=self._projection.name, partitions=len(partitions))
+        return {partition: found.next_offset for partition, found in claimed.items()}
+
+    def _claim(self, partitions: list[Partition]) -> dict[Partition, Checkpoint]:
+        topics = [topic.value for topic in self._projection.topics]
+        with KafkaAdmin(self._settings) as admin:
+            cluster_id = admin.cluster_id()
+            topic_ids = {topic: admin.topic_id(topic) for topic in topics}
+            marks = {topic: admin.watermarks(topic) for topic in topics}
+        with self._connect() as connection:
+            checkpoint.ensure(connection, cluster_id, topic_ids, marks)
+            claimed = checkpoint.claim(connection, partitions)
+            checksums = self._last_checksums(
+                {
+                    partition: found.last_offset
+                    for partition, found in claimed.items()
+                    if found.last_offset is not None
+                    and identity.last_record_needed(found, marks[found.topic][found.partition])
+                }
+            )
+            for partition, found in claimed.items():
+                at = marks[found.topic][found.partition]
+                if found.topic in self._projection.transient and at.start > found.next_offset:
+                    found = claimed[partition] = checkpoint.rebase(connection, found, at.start)
+                identity.check(found, cluster_id, topic_ids[found.topic], at, checksums.get(partition))
+        return claimed
+
+    def _last_checksums(self, offsets: dict[Partition, int]) -> dict[Partition, int]:
+        """CRC-32 of the record at each offset; all of them are on the log."""
+        found: dict[Partition, int] = {}
+        if not offsets:
+            return found
+        deadline_s = time.monotonic() + _LAST_RECORDS_TIMEOUT_S
+        with LogReader(
+            self._settings, options={"fetch.message.max.bytes": 65_536, "queued.min.messages": 1}
+        ) as reader:
+            reader.assign(offsets)
+            while len(found) < len(offsets) and time.monotonic() < deadline_s:
+                for record in reader.poll(len(offsets), 0.5):
+                    partition = (record.topic, record.partition)
+                    if offsets[partition] == record.offset:
+                        found[partition] = record_crc32(record)
+                        reader.pause([partition])
+        return found
+

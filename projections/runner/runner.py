@@ -1,0 +1,235 @@
+"""Keeps one generation of one projection up to date: the writing half, and the life around it.
+
+The transaction is the commit: {compare-and-set of the checkpoints, rows, dead letters}. After it come the NOTIFY and
+Kafka's advisory commit, both of which may be lost.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, cast
+
+import psycopg
+import structlog
+from psycopg import sql
+from sqlalchemy.exc import InterfaceError as AlchemyInterfaceError
+from sqlalchemy.exc import OperationalError as AlchemyOperationalError
+
+from infra import metrics
+from infra.kafka.admin import KafkaAdmin
+from infra.kafka.errors import KafkaError
+from infra.postgres.connect import connect
+from infra.postgres.errors import DatabaseUnreachable
+from infra.postgres.role import Role
+from infra.settings import Settings
+from projections.generations import Generation
+from projections.projection import Projection
+from projections.runner import checkpoint, dead_letters, faults
+from projections.runner.batch import Batch
+from projections.runner.checkpoint import Connection, State
+from projections.runner.errors import Fenced, FoldFailed, LogMismatch, LogTruncated, SlotLost
+from projections.runner.intake import Intake
+from projections.runner.notify import Notifier
+from projections.runner.slot import Slot
+from schemas.errors import MustStop
+
+LINGER_S: Final = 0.015
+"""How long the first record of a batch waits for others while nothing is being written."""
+FIRST_PAUSE_S: Final = 0.05
+LONGEST_PAUSE_S: Final = 5.0
+_TAKE_TIMEOUT_S: Final = 0.2
+_CAUGHT_UP_INTERVAL_S: Final = 1.0
+
+TRANSIENT: Final = (
+    psycopg.OperationalError,  # unreachable, deadlock, serialisation, shutdown, statement timeout
+    psycopg.InterfaceError,
+    AlchemyOperationalError,
+    AlchemyInterfaceError,
+    DatabaseUnreachable,
+)
+"""What time mends: retried for ever, never a dead letter."""
+
+_STATES: Final[dict[type[MustStop], State]] = {
+    LogMismatch: State.LOG_MISMATCH,
+    LogTruncated: State.LOG_TRUNCATED,
+    FoldFailed: State.FAILED,
+}
+_log = structlog.get_logger()
+
+
+class Runner:
+    """Call ``run`` in a thread of its own; it returns after ``stop`` is set, or raises MustStop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        projection: Projection,
+        generation: Generation,
+        notifier: Notifier,
+        stop: threading.Event,
+        on_caught_up: Callable[[], None] | None = None,
+        linger_s: float = LINGER_S,
+    ) -> None:
+        self._settings = settings
+        self._projection = projection
+        self._generation = generation
+        self._notifier = notifier
+        self._stop = stop
+        self._on_caught_up = on_caught_up
+        self._checked_at_s = 0.0
+        self._linger_s = linger_s
+        self._log = _log.bind(projection=projection.name, generation=generation.number)
+
+    def run(self) -> None:
+        """Work until ``stop`` is set. Raises MustStop (log replaced or cut, or a bug in the fold)."""
+        pause_s = FIRST_PAUSE_S
+        while not self._stop.is_set():
+            began_s = time.monotonic()
+            try:
+                self._work()
+            except Fenced as error:
+                self._log.warning("fenced", reason=str(error))
+            except (*TRANSIENT, KafkaError, SlotLost) as error:
+                self._log.warning("retrying", pause_s=pause_s, error=str(error))
+            except MustStop as error:
+                self._give_up(error)
+                raise
+            if time.monotonic() - began_s > LONGEST_PAUSE_S:
+                pause_s = FIRST_PAUSE_S
+            self._stop.wait(pause_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def connect(self) -> Connection:
+        """A connection on the generation's schema."""
+        connection = connect(
+            self._settings, Role.PROJECTOR, autocommit=True, name=f"projector-{self._projection.name}"
+        )
+        path = sql.SQL("set search_path to {}").format(sql.Identifier(self._generation.schema_name))
+        connection.execute(path)
+        return cast(Connection, connection)
+
+    def _work(self) -> None:
+        """One membership of the group."""
+        with Slot(self._settings, self._generation.group) as slot, self._joined(slot) as intake:
+            connection = self.connect()
+            try:
+                while not self._stop.is_set():
+                    slot.check()
+                    batch = intake.take(_TAKE_TIMEOUT_S)
+                    if batch is not None:
+                        connection = self._write_until_done(connection, batch)
+                        self._passed(intake, batch)
+                    self._look_whether_caught_up(connection)
+            finally:
+                connection.close()
+
+    @contextmanager
+    def _joined(self, slot: Slot) -> Iterator[Intake]:
+        intake = Intake(
+            self._settings,
+            self._projection,
+            self._generation,
+            slot.instance_id,
+            self.connect,
+            self._linger_s,
+        )
+        intake.start()
+        try:
+            yield intake
+        finally:
+            intake.close()
+
+    def _write_until_done(self, connection: Connection, batch: Batch) -> Connection:
+        """Commit ``batch``, whatever it takes; the connection that works now. Raises Fenced, FoldFailed."""
+        began_s = time.monotonic()
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                rows = self._write(connection, batch)
+                break
+            except TRANSIENT as error:
+                self._log.warning("write_retried", pause_s=pause_s, error=str(error))
+                connection.close()
+                if self._stop.wait(pause_s):
+                    raise
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                connection = self._reconnect(connection)
+            except (psycopg.Error, TypeError, ValueError, ArithmeticError, LookupError) as error:
+                places = ", ".join(f"{step.topic}/{step.partition}@{step.fetched_from}" for step in batch.moves)
+                raise FoldFailed(
+                    f"the rows of {self._projection.name} could not be written (batch from {places}): {error!r}",
+                    remedy="Correct the fold or its writer (nothing was written or skipped), then start the projector again.",
+                ) from error
+        name = self._projection.name
+        metrics.PROJECTION_BATCH_SECONDS.labels(name).observe(time.monotonic() - began_s)
+        metrics.PROJECTION_ROWS.labels(name).inc(rows)
+        return connection
+
+    def _reconnect(self, connection: Connection) -> Connection:
+        try:
+            return self.connect()
+        except TRANSIENT:
+            return connection  # closed: the next attempt fails at once and waits longer
+
+    def _write(self, connection: Connection, batch: Batch) -> int:
+        name = self._projection.name
+        faults.reached(name, faults.Point.BEFORE_WRITE)
+        if faults.has(faults.Bug.OFFSETS_FIRST):
+            with connection.transaction(), connection.cursor() as cursor:
+                checkpoint.move(cursor, batch.moves)
+        with connection.transaction(), connection.cursor() as cursor:
+            if not faults.has(faults.Bug.OFFSETS_FIRST):
+                checkpoint.move(cursor, batch.moves)
+            rows = batch.write(cursor)
+            dead_letters.insert(cursor, batch.dead_letters)
+            faults.reached(name, faults.Point.AFTER_WRITE_BEFORE_COMMIT)
+        faults.reached(name, faults.Point.AFTER_COMMIT_BEFORE_KAFKA_COMMIT)
+        return rows
+
+    def _passed(self, intake: Intake, batch: Batch) -> None:
+        name = self._projection.name
+        if self._generation.live:
+            self._notifier.offer(name, batch.moves)
+        intake.written(batch)
+        metrics.PROJECTION_EVENTS.labels(name).inc(batch.records)
+        if batch.dead_letters:
+            metrics.DEAD_LETTERS.labels(name).inc(len(batch.dead_letters))
+            for letter in batch.dead_letters:
+                self._log.warning(
+                    "dead_letter", position=str(letter.record.position), reason=letter.reason, path=letter.path
+                )
+        for unknown, number in batch.skipped.items():
+            metrics.UNKNOWN_TYPES.labels(name).inc(number)
+            self._log.warning("unknown_type_skipped", type=unknown, records=number)
+
+    def _look_whether_caught_up(self, connection: Connection) -> None:
+        """Of a generation that is not live yet: every partition has passed the ends as they are now."""
+        now_s = time.monotonic()
+        if self._on_caught_up is None or now_s - self._checked_at_s < _CAUGHT_UP_INTERVAL_S:
+            return
+        self._checked_at_s = now_s
+        with KafkaAdmin(self._settings) as admin:
+            ends = {
+                (topic.value, number): marks.end
+                for topic in self._projection.topics
+                for number, marks in admin.watermarks(topic).items()
+            }
+        rows = connection.execute("select topic, partition, next_offset from checkpoints").fetchall()
+        passed = {(topic, number): next_offset for topic, number, next_offset in rows}
+        if all(isinstance(at := passed.get(place), int) and at >= end for place, end in ends.items()):
+            self._on_caught_up()
+            self._on_caught_up = None
+
+    def _give_up(self, error: MustStop) -> None:
+        """Leave word for ``projection list``; the projection stops, whether that succeeds or not."""
+        state = _STATES.get(type(error), State.FAILED)
+        self._log.error("projection_stopped", state=state.value, reason=str(error), remedy=error.remedy)
+        try:
+            with self.connect() as connection:
+                connection.execute(
+                    "update checkpoints set state = %s, state_reason = %s where state = 'RUNNING'",
+                    (state.value, f"{error} {error.remedy}"),
+                )
+        except TRANSIENT as failure:
+            self._log.warning("state_not_written", error=str(failure))

@@ -1,0 +1,1 @@
+"""What was counted: points, coverage, plans and holes of every series."""

@@ -1,0 +1,188 @@
+"""Writes cells: COPY where they are provably new, after clearing what they outrank where they are not.
+
+The statements name no schema: the runner's connection has the generation's schema as its search path. A
+(series, repository) lies on one partition, whose checkpoint row this transaction holds already, so nobody else
+changes the coverage that is read here.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+from projections.projection import Cursor
+from projections.series_points import ranges
+from projections.series_points.cells import Key, Settled, settle
+from projections.series_points.copy_rows import (
+    HEADER,
+    HOLE_COLUMNS,
+    POINT_COLUMNS,
+    TRAILER,
+    instant,
+)
+from projections.series_points.fold import CellChanges, FailChange, KeyChange, PlanChange, key_change
+from projections.series_points.ranges import Ranges
+
+COPY_POINTS: Final = f"copy series_points ({', '.join(POINT_COLUMNS)}) from stdin (format binary)"
+COPY_HOLES: Final = f"copy insight_series_incomplete_points ({', '.join(HOLE_COLUMNS)}) from stdin (format binary)"
+
+OVERLAPPING: Final = """
+select distinct k.place
+from unnest(%s::text[], %s::bigint[], %s::text[]) with ordinality as k(series_id, repo_id, cells, place)
+join series_coverage c on c.series_id = k.series_id and c.repo_id = k.repo_id
+where c.cells && k.cells::int4multirange
+"""
+"""Which incoming (series, repository) meet a cell that has an outcome already; places count from 1."""
+
+COVERAGE_OF: Final = """
+select k.place, c.rank, c.cells::text
+from unnest(%s::text[], %s::bigint[]) with ordinality as k(series_id, repo_id, place)
+join series_coverage c on c.series_id = k.series_id and c.repo_id = k.repo_id
+"""
+
+ADD_COVERAGE: Final = """
+insert into series_coverage as t (series_id, repo_id, rank, cells)
+select k.series_id, k.repo_id, k.rank, k.cells::int4multirange
+from unnest(%s::text[], %s::bigint[], %s::bigint[], %s::text[]) as k(series_id, repo_id, rank, cells)
+on conflict (series_id, repo_id, rank) do update set cells = t.cells + excluded.cells
+"""
+
+DROP_COVERAGE: Final = """
+delete from series_coverage t
+using unnest(%s::text[], %s::bigint[]) as k(series_id, repo_id)
+where t.series_id = k.series_id and t.repo_id = k.repo_id
+"""
+
+DROP_CELLS: Final = """
+delete from {table} t
+using unnest(%s::text[], %s::bigint[], %s::timestamptz[]) as k(series_id, repo_id, time)
+where t.series_id = k.series_id and t.repo_id = k.repo_id and t.time = k.time
+"""
+"""All rows of the outranked cells, all captures together."""
+
+ADD_PLAN: Final = """
+insert into series_planned as t (series_id, repo_id, unit, value, cells)
+select %s, repo_id, %s, %s, %s::int4multirange from unnest(%s::bigint[]) as k(repo_id)
+on conflict (series_id, repo_id) do update set cells = t.cells + excluded.cells
+"""
+
+ADD_FAILED: Final = """
+insert into series_failed as t (series_id, repo_id, reason, cells)
+select k.series_id, k.repo_id, k.reason, k.cells::int4multirange
+from unnest(%s::text[], %s::bigint[], %s::text[], %s::text[]) as k(series_id, repo_id, reason, cells)
+on conflict (series_id, repo_id, reason) do update set cells = t.cells + excluded.cells
+"""
+
+
+def write(cursor: Cursor, changes: CellChanges) -> int:
+    """Apply ``changes``; the number of rows written."""
+    rows = _write_plans(cursor, changes.plans)
+    rows += _write_failures(cursor, changes.failures)
+    if changes.keys:
+        rows += _write_cells(cursor, changes.keys)
+    return rows
+
+
+def _write_cells(cursor: Cursor, keys: Sequence[KeyChange]) -> int:
+    met = _overlapping(cursor, keys)
+    new = [change for place, change in enumerate(keys) if place not in met]
+    settled = _settle(cursor, [keys[place] for place in sorted(met)])
+    coverage = [(change.key, change.cells.coverage) for change in new]
+    if settled:
+        coverage += [(key, outcome.coverage) for key, outcome in settled]
+        coverage.sort(key=lambda pair: pair[0])
+        _clear(cursor, settled)
+        accepted = [key_change(key, outcome.cells) for key, outcome in settled if outcome.cells.coverage]
+        new = sorted(new + accepted, key=lambda change: change.key)
+    _add_coverage(cursor, coverage)
+    _copy(cursor, COPY_POINTS, [change.points for change in new if change.points])
+    _copy(cursor, COPY_HOLES, [change.holes for change in new if change.holes])
+    return sum(len(change.cells.points) + len(change.cells.holes) for change in new)
+
+
+def _overlapping(cursor: Cursor, keys: Sequence[KeyChange]) -> set[int]:
+    cursor.execute(
+        OVERLAPPING,
+        (*_columns(change.key for change in keys), [ranges.literal(change.cells.covered()) for change in keys]),
+    )
+    return {_integer(place) - 1 for (place,) in cursor}
+
+
+def _settle(cursor: Cursor, met: Sequence[KeyChange]) -> list[tuple[Key, Settled]]:
+    if not met:
+        return []
+    existing: list[list[tuple[int, Ranges]]] = [[] for _ in met]
+    cursor.execute(COVERAGE_OF, _columns(change.key for change in met))
+    for place, rank, cells in cursor:
+        existing[_integer(place) - 1].append((_integer(rank), ranges.parse(str(cells))))
+    outcomes = [
+        (change.key, settle(before, change.cells)) for change, before in zip(met, existing, strict=True)
+    ]
+    return [(key, outcome) for key, outcome in outcomes if outcome.cells.coverage]
+
+
+def _clear(cursor: Cursor, settled: Sequence[tuple[Key, Settled]]) -> None:
+    cursor.execute(DROP_COVERAGE, _columns(key for key, _ in settled))
+    cells: list[tuple[str, int, datetime]] = [
+        (*key, instant(outcome.cells.unit, outcome.cells.value, index))
+        for key, outcome in settled
+        for index in outcome.removed
+    ]
+    if cells:
+        parameters = tuple(list(column) for column in zip(*cells, strict=True))
+        cursor.execute(DROP_CELLS.format(table="series_points"), parameters)
+        cursor.execute(DROP_CELLS.format(table="insight_series_incomplete_points"), parameters)
+
+
+def _add_coverage(cursor: Cursor, coverage: Iterable[tuple[Key, Iterable[tuple[int, Ranges]]]]) -> None:
+    rows = [
+        (series_id, repo_id, rank, ranges.literal(cells))
+        for (series_id, repo_id), held in coverage
+        for rank, cells in held
+    ]
+    if rows:
+        cursor.execute(ADD_COVERAGE, tuple(list(column) for column in zip(*rows, strict=True)))
+
+
+def _copy(cursor: Cursor, statement: str, rows: Sequence[bytes]) -> None:
+    if not rows:
+        return
+    with cursor.copy(statement) as copy:
+        copy.write(HEADER + b"".join(rows) + TRAILER)
+
+
+def _write_plans(cursor: Cursor, plans: Iterable[PlanChange]) -> int:
+    rows = 0
+    for plan in plans:
+        if not plan.cells or not plan.repository_ids:
+            continue
+        cursor.execute(
+            ADD_PLAN,
+            (plan.series_id, plan.unit, plan.value, ranges.literal(plan.cells), list(plan.repository_ids)),
+        )
+        rows += len(plan.repository_ids)
+    return rows
+
+
+def _write_failures(cursor: Cursor, failures: Sequence[FailChange]) -> int:
+    kept = [failure for failure in failures if failure.cells]
+    if kept:
+        cursor.execute(
+            ADD_FAILED,
+            (
+                *_columns(failure.key for failure in kept),
+                [failure.reason for failure in kept],
+                [ranges.literal(failure.cells) for failure in kept],
+            ),
+        )
+    return len(kept)
+
+
+def _columns(keys: Iterable[Key]) -> tuple[list[str], list[int]]:
+    pairs = list(keys)
+    return [series_id for series_id, _ in pairs], [repository_id for _, repository_id in pairs]
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"expected an integer from Postgres, got {value!r}")
+    return value

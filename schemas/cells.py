@@ -1,0 +1,93 @@
+"""Rules between the fields of a result that JSON Schema cannot say.
+
+They run while a payload is decoded; a ValueError becomes part of the decoding error, with the field's path.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from schemas.grid import Interval, TimeUnit
+
+MAX_CELLS: Final = 100_000
+"""Cells that one series may have in one event: far above any request, far below what exhausts memory."""
+
+
+class Cell(Protocol):
+    """An incomplete cell, as far as these rules look at it."""
+
+    @property
+    def index(self) -> int: ...
+
+
+class Result(Protocol):
+    """A series' result, as far as these rules look at it."""
+
+    @property
+    def unit(self) -> TimeUnit: ...
+    @property
+    def value(self) -> int: ...
+    @property
+    def covered(self) -> Sequence[tuple[int, int]]: ...
+    @property
+    def indexes(self) -> Sequence[int]: ...
+    @property
+    def values(self) -> Sequence[int]: ...
+    @property
+    def commits(self) -> Sequence[str]: ...
+    @property
+    def captures(self) -> Sequence[str] | None: ...
+    @property
+    def incomplete(self) -> Sequence[Cell]: ...
+
+
+def check_frames(unit: TimeUnit, value: int, frames: Iterable[tuple[int, int]]) -> None:
+    """Ranges are not reversed, not absurdly long, and their instants exist. Raises ValueError."""
+    cells = 0
+    for start, end in frames:
+        if start > end:
+            raise ValueError(f"the range [{start}, {end}) is reversed")
+        cells += end - start
+        _check_instants(unit, value, (start, end))
+    if cells > MAX_CELLS:
+        raise ValueError(f"{cells:,} cells are more than the {MAX_CELLS:,} that one series may have")
+
+
+def check_series_result(result: Result) -> None:
+    """Parallel lists are parallel, every count lies in a covered cell, no cell is said twice. Raises ValueError."""
+    check_frames(result.unit, result.value, result.covered)
+    entries = len(result.indexes)
+    if len(result.values) != entries:
+        raise ValueError(f"{len(result.values)} values for {entries} indexes")
+    if result.commits and len(result.commits) != entries:
+        raise ValueError(f"{len(result.commits)} commits for {entries} indexes")
+    if result.captures is not None:
+        if len(result.captures) != entries:
+            raise ValueError(f"{len(result.captures)} captures for {entries} indexes")
+        if len(set(zip(result.indexes, result.captures, strict=True))) != entries:
+            raise ValueError("a captured value stands twice under one index")
+    elif len(set(result.indexes)) != entries:
+        raise ValueError("an index stands twice")
+    for index in result.indexes:
+        if not any(start <= index < end for start, end in result.covered):
+            raise ValueError(f"the index {index} has a value but is not covered")
+    if result.incomplete:
+        _check_incomplete(result)
+
+
+def _check_incomplete(result: Result) -> None:
+    cells = {cell.index for cell in result.incomplete}
+    if len(cells) != len(result.incomplete):
+        raise ValueError("an incomplete cell stands twice")
+    for index in cells:
+        if any(start <= index < end for start, end in result.covered):
+            raise ValueError(f"the index {index} is both covered and incomplete")
+    _check_instants(result.unit, result.value, (min(cells), max(cells)))
+
+
+def _check_instants(unit: TimeUnit, value: int, indexes: Iterable[int]) -> None:
+    interval = Interval(unit, value)
+    for index in indexes:
+        try:
+            interval.instant(index)
+        except (OverflowError, ValueError):
+            raise ValueError(f"no instant has the index {index}") from None
