@@ -57,11 +57,12 @@ class AppliedSignal:
 
     def _listen(self) -> None:
         # Detached: LISTEN holds its connection for ever, and the pool is for those who read.
-        with self._engine.connect() as pooled:
-            pooled.detach()
-            raw = pooled.connection.driver_connection
-            if not isinstance(raw, psycopg.Connection):
-                raise TypeError("the engine has to use psycopg")
+        pooled = self._engine.raw_connection()
+        raw = pooled.driver_connection
+        if not isinstance(raw, psycopg.Connection):
+            raise TypeError("the engine has to use psycopg")
+        pooled.detach()
+        with raw:
             raw.rollback()
             raw.autocommit = True
             raw.execute(f"listen {CHANNEL}")
