@@ -212,7 +212,9 @@ def _build(record: Record, attributes: dict[str, str], data: bytes, registry: Re
         return Undecodable(reason, path.rstrip("`") or "$")
     key = found.key(payload)
     if record.key != key.encode():
-        return Undecodable(f"the record key has to be {key!r}: it fixes the order of one aggregate's events", "key")
+        return Undecodable(
+            f"the record key has to be {key!r}: it fixes the order of one aggregate's events", "key"
+        )
     get = attributes.get
     return Event(
         id=attributes["id"],

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -93,7 +93,7 @@ class Registry:
 REGISTRY = Registry()
 
 
-class event(Generic[P]):  # noqa: N801 - reads as a decorator
+class event:  # noqa: N801 - reads as a decorator
     """Decorator: register a payload class as version ``version`` of the event type ``name``."""
 
     def __init__(
@@ -102,8 +102,8 @@ class event(Generic[P]):  # noqa: N801 - reads as a decorator
         *,
         version: int = 1,
         topics: tuple[Topic, ...],
-        key: Callable[[P], object],
-        subject: Callable[[P], object] | None = None,
+        key: Callable[[Any], object],
+        subject: Callable[[Any], object] | None = None,
         audience: Audience,
         guarded: bool = False,
     ) -> None:

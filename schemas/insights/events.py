@@ -30,7 +30,7 @@ class PatternType(StrEnum):
     REGEXP = "regexp"
 
 
-class SeriesDefinition(Part):
+class SeriesDefinition(Part, frozen=True, kw_only=True):
     """One line of a chart. ``series_id`` is computed once, from the fields that decide the rows it owns."""
 
     series_id: SeriesId
@@ -53,7 +53,7 @@ class SeriesDefinition(Part):
     audience=Audience.EXTERNAL,
     guarded=True,
 )
-class InsightCreated(Payload):
+class InsightCreated(Payload, frozen=True, kw_only=True):
     """Somebody defined an insight: a view with its series. Its past is counted at ``frames`` grid instants."""
 
     insight_id: SafeId
@@ -65,7 +65,7 @@ class InsightCreated(Payload):
     frames: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 12
 
 
-class PlannedSeries(Part):
+class PlannedSeries(Part, frozen=True, kw_only=True):
     """The half-open range of grid indexes planned for a series."""
 
     series_id: SeriesId
@@ -85,7 +85,7 @@ class PlanCause(StrEnum):
     REPOSITORY_REGISTERED = "repository_registered"
 
 
-class PlannedScope(Part):
+class PlannedScope(Part, frozen=True, kw_only=True):
     """Series that share one set of repositories."""
 
     series: list[PlannedSeries]
@@ -98,7 +98,7 @@ class PlannedScope(Part):
     key=lambda data: data.insight_id,
     audience=Audience.INTERNAL,
 )
-class BackfillPlanned(Payload):
+class BackfillPlanned(Payload, frozen=True, kw_only=True):
     """The scope of a backfill is fixed: these repositories, these frames. Part ``part`` (from 1) of ``of``.
 
     ``waited_for`` are the positions (``topic/partition@next offset``) that the repository projection had

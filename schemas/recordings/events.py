@@ -23,7 +23,7 @@ class Lane(StrEnum):
     BACKFILL = "backfill"
 
 
-class RequestedSeries(Part):
+class RequestedSeries(Part, frozen=True, kw_only=True):
     """What to count for one series: its query at its frames."""
 
     series_id: SeriesId
@@ -38,7 +38,7 @@ class RequestedSeries(Part):
         check_frames(self.unit, self.value, self.frames)
 
 
-class RecordingRequest(Part):
+class RecordingRequest(Part, frozen=True, kw_only=True):
     """One repository, all the series due and their frames: one pass serves them all.
 
     ``request_id`` is the id of the ``recording.requested`` event. ``priority`` is ascending (lower first);
@@ -67,13 +67,13 @@ class RecordingRequest(Part):
     key=lambda data: data.request.repository_id,
     audience=Audience.EXTERNAL,
 )
-class RecordingRequested(Payload):
+class RecordingRequested(Payload, frozen=True, kw_only=True):
     """Somebody asked that the results of these series be counted in this repository at these frames."""
 
     request: RecordingRequest
 
 
-class RepositoryLocation(Part):
+class RepositoryLocation(Part, frozen=True, kw_only=True):
     """Where a handler finds the clone: ``path`` in place, else the mirror of ``clone_url``.
 
     ``default_branch`` is null where HEAD decides.
@@ -84,7 +84,7 @@ class RepositoryLocation(Part):
     default_branch: str | None = None
 
 
-class DispatchedRequest(Part):
+class DispatchedRequest(Part, frozen=True, kw_only=True):
     """A request on its way to a handler, with all that it needs; ``attempt`` counts from 1."""
 
     request: RecordingRequest
@@ -98,7 +98,7 @@ class DispatchedRequest(Part):
     key=lambda data: data.requests[0].request.repository_id,
     audience=Audience.INTERNAL,
 )
-class RecordingDispatched(Payload):
+class RecordingDispatched(Payload, frozen=True, kw_only=True):
     """These requests are to be done now, until ``deadline``. All repositories lie on one partition."""
 
     requests: Annotated[list[DispatchedRequest], msgspec.Meta(min_length=1)]

@@ -34,7 +34,7 @@ def _refuse_credentials(url: str) -> None:
     audience=Audience.EXTERNAL,
     guarded=True,
 )
-class RepositoryRegistered(Payload):
+class RepositoryRegistered(Payload, frozen=True, kw_only=True):
     """Somebody asked that Millstream follow this repository.
 
     Exactly one of ``path`` (a git directory used in place) and ``clone_url`` (to be mirrored; never with
@@ -65,7 +65,7 @@ class RepositoryRegistered(Payload):
     audience=Audience.EXTERNAL,
     guarded=True,
 )
-class RepositoryUpdated(Payload):
+class RepositoryUpdated(Payload, frozen=True, kw_only=True):
     """Properties of a repository changed; absent (null) ones stay as they were."""
 
     repository_id: SafeId
@@ -82,7 +82,7 @@ class RepositoryUpdated(Payload):
     audience=Audience.EXTERNAL,
     guarded=True,
 )
-class RepositoryRenamed(Payload):
+class RepositoryRenamed(Payload, frozen=True, kw_only=True):
     """The repository has a new canonical name; its id, and so its history, stays."""
 
     repository_id: SafeId
@@ -96,13 +96,13 @@ class RepositoryRenamed(Payload):
     audience=Audience.EXTERNAL,
     guarded=True,
 )
-class RepositoryRemoved(Payload):
+class RepositoryRemoved(Payload, frozen=True, kw_only=True):
     """The repository is followed no longer."""
 
     repository_id: SafeId
 
 
-class RefMove(Part):
+class RefMove(Part, frozen=True, kw_only=True):
     """One ref that moved; ``old`` is null for a new ref, ``new`` for a deleted one."""
 
     ref: str
@@ -116,7 +116,7 @@ class RefMove(Part):
     key=lambda data: data.repository_id,
     audience=Audience.EXTERNAL,
 )
-class RepositoryPushed(Payload):
+class RepositoryPushed(Payload, frozen=True, kw_only=True):
     """Refs moved. ``tip`` is the default branch's commit afterwards (null: empty repository).
 
     The first one says that the clone is ready on the machine of its partition. ``refs`` holds the default
@@ -139,7 +139,7 @@ class RepositoryPushed(Payload):
     key=lambda data: data.repository_id,
     audience=Audience.INTERNAL,
 )
-class RepositoryCloneFailed(Payload):
+class RepositoryCloneFailed(Payload, frozen=True, kw_only=True):
     """The registrar could not make the repository readable; ``reason`` is a code, ``message`` for people."""
 
     repository_id: SafeId

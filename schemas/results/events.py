@@ -15,7 +15,7 @@ Attempt = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 _ON = (Topic.RESULTS,)
 
 
-class IncompleteCell(Part):
+class IncompleteCell(Part, frozen=True, kw_only=True):
     """A cell whose value is a lower bound; ``reason`` is a code such as ``missing-object`` or ``shallow``."""
 
     index: int
@@ -24,7 +24,7 @@ class IncompleteCell(Part):
     commit: str | None = None
 
 
-class SeriesResult(Part):
+class SeriesResult(Part, frozen=True, kw_only=True):
     """What one series counts in one repository.
 
     ``covered`` are the frames counted completely. ``indexes``, ``values`` and ``commits`` are parallel and
@@ -46,7 +46,7 @@ class SeriesResult(Part):
         check_series_result(self)
 
 
-class CountingStatistics(Part):
+class CountingStatistics(Part, frozen=True, kw_only=True):
     """What the pass over the repository cost; shared by all its series."""
 
     files: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -62,7 +62,7 @@ class CountingStatistics(Part):
     key=lambda data: data.repository_id,
     audience=Audience.INTERNAL,
 )
-class SearchCompleted(Payload):
+class SearchCompleted(Payload, frozen=True, kw_only=True):
     """A recording request was counted. ``files`` counts file instances over all frames, ``blobs`` distinct ones."""
 
     request_id: str
@@ -76,7 +76,7 @@ class SearchCompleted(Payload):
     split: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
-class FailedSeries(Part):
+class FailedSeries(Part, frozen=True, kw_only=True):
     """Frames of a series that could not be counted."""
 
     series_id: SeriesId
@@ -94,7 +94,7 @@ class FailedSeries(Part):
     key=lambda data: data.repository_id,
     audience=Audience.INTERNAL,
 )
-class SearchFailed(Payload):
+class SearchFailed(Payload, frozen=True, kw_only=True):
     """A recording request could not be counted; ``reason`` is a code, ``message`` is for people.
 
     ``final`` says that no further attempt will be made: the cells are no longer open.
