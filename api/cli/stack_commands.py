@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -13,24 +14,18 @@ import psutil
 from psycopg.conninfo import conninfo_to_dict
 
 from infra.embedded import background
-from infra.embedded.children import ChildSpec
 from infra.embedded.errors import NotRunning, StackError
-from infra.embedded.home import Home
+from infra.embedded.home import Home, open_home
 from infra.embedded.logs import follow, log_path, tail
 from infra.embedded.machine import require_git
+from infra.embedded.ports import LOOPBACK
 from infra.embedded.postgres import find_installation
-from infra.embedded.services import (
-    page_port,
-    prepare_installation,
-    service_children,
-    service_environment,
-    services_lock,
-)
+from infra.embedded.services import page_port, running_services, services_lock
 from infra.embedded.signals import StopRequested, stop_signals_raise
 from infra.embedded.stack import Endpoints, read_endpoints, start
-from infra.embedded.supervisor import ChildState, ChildStatus, Supervisor
+from infra.installation import set_up
 from infra.postgres.role import Role
-from infra.settings import load_settings
+from infra.settings import Settings, load_settings
 
 _NOT_RUNNING: Final = 3
 _PSQL_ROLES: Final = {
@@ -57,40 +52,35 @@ def up() -> None:
     require_git()
     began = time.monotonic()
     try:
-        with (
-            stop_signals_raise(),
-            start(settings.home, report=_say, kafka_heap_mb=settings.kafka_heap_mb) as stack,
-            services_lock(stack.home),
-        ):
-            port = page_port(stack.home)
-            environ = service_environment(stack.home, port)
-            prepare_installation(stack.home, environ=environ, report=_say)
-            with _supervised(
-                stack.home, service_children(stack.home, port=port, environ=environ)
-            ) as services:
-                _say(
-                    f"Up after {time.monotonic() - began:.1f} s: http://127.0.0.1:{port}/   (Ctrl-C stops everything)"
-                )
-                while not services.wait(timeout_s=1.0):
-                    if not stack.endpoints.owner.alive():
-                        raise StackError(
-                            "the stack that was joined has been stopped",
-                            remedy="millstream up starts its own",
-                        )
+        with stop_signals_raise(), ExitStack() as undo:
+            home = open_home(settings.home)
+            stack = (
+                None
+                if _external(settings)
+                else undo.enter_context(start(home.folder, report=_say, kafka_heap_mb=settings.kafka_heap_mb))
+            )
+            undo.enter_context(services_lock(home))
+            port = page_port(home)
+            _say("Preparing topics and database roles")
+            set_up(load_settings())
+            services = undo.enter_context(running_services(home, port, report=_say))
+            _say(
+                f"Up after {time.monotonic() - began:.1f} s: http://{LOOPBACK}:{port}/   (Ctrl-C stops everything)"
+            )
+            while not services.wait(timeout_s=1.0):
+                if stack is not None and not stack.endpoints.owner.alive():
+                    raise StackError(
+                        "the stack that was joined has been stopped", remedy="millstream up starts its own"
+                    )
     except StopRequested:
         _say("Stopped")
 
 
-def _supervised(home: Home, children: list[ChildSpec]) -> Supervisor:
-    def on_change(status: ChildStatus) -> None:
-        if status.state is ChildState.BACKING_OFF:
-            _say(
-                f"{status.name} ended with code {status.last_exit_code}; starting it again (millstream logs {status.name})"
-            )
-
-    run = home.run / "services"
-    run.mkdir(mode=0o700, exist_ok=True)
-    return Supervisor(children, logs=home.logs, run=run, on_change=on_change)
+def _external(settings: Settings) -> bool:
+    """Whether both servers are named, so that no embedded one is needed."""
+    return (
+        bool(settings.kafka_bootstrap and settings.database_url.get_secret_value()) and not settings.embedded
+    )
 
 
 @click.group(epilog="Example: millstream stack start && millstream stack status --json")

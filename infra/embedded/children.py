@@ -42,6 +42,8 @@ class Backoff:
     longest_s: float = 15.0
     calm_s: float = 30.0
     """A child that ran this long counts as healthy again."""
+    give_up_after: int = 8
+    """Deaths in a row after which the child has failed for good: someone has to look."""
 
     def delay_s(self, failures: int) -> float:
         """The wait after the ``failures``-th death in a row (1 is the first)."""

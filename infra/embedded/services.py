@@ -5,7 +5,6 @@ Each is ``python -m api.cli.main NAME``, so what runs here is what an operator r
 
 import fcntl
 import os
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -13,15 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.embedded.children import ChildSpec
-from infra.embedded.errors import ChildFailed, StackError
+from infra.embedded.children import ChildSpec, stop_orphans
+from infra.embedded.errors import StackError
 from infra.embedded.home import Home
-from infra.embedded.logs import log_path, tail
 from infra.embedded.ports import LOOPBACK, choose_port, is_listening, require_free
+from infra.embedded.supervisor import ChildState, ChildStatus, Supervisor
 
 PREFERRED_PAGE_PORT = 7080
 _MODULE = "api.cli.main"
-_PREPARE_TIMEOUT_S = 120
 
 
 class AlreadyUp(StackError):
@@ -91,32 +89,39 @@ def answers(port: int) -> bool:
         return False
 
 
-def prepare_installation(home: Home, *, environ: Mapping[str, str], report: Callable[[str], None]) -> None:
-    """Roles, schemas and topics, once per start and before any service: ``millstream topics apply``.
-
-    Raises:
-        ChildFailed: it ended with an error; its last words are in the message.
-    """
-    report("Preparing topics and database roles")
-    path = log_path(home.logs, "prepare")
-    with path.open("ab") as log:
-        result = subprocess.run(
-            service_command("topics", "apply"),
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            timeout=_PREPARE_TIMEOUT_S,
-            check=False,
-        )
-    if result.returncode != 0:
-        last = " | ".join(tail(path, 3))
-        raise ChildFailed(f"topics apply ended with code {result.returncode}: {last}", remedy=f"see {path}")
+def services_folder(home: Home) -> Path:
+    """Pid files of the services."""
+    folder = home.run / "services"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 @contextmanager
 def services_lock(home: Home) -> Iterator[None]:
-    """Held while the services of this home run. Raises AlreadyUp when another process holds it."""
+    """Held while the services of this home run; ends first what an earlier holder left behind when it crashed.
+
+    Raises:
+        AlreadyUp: another process holds it.
+    """
+    with _lock(home):
+        stop_orphans(services_folder(home))
+        yield
+
+
+def services_run(home: Path) -> bool:
+    """Whether another process runs the services of this home."""
+    place = Home(home.absolute())
+    if not place.folder.is_dir():
+        return False
+    try:
+        with _lock(place):
+            return False
+    except AlreadyUp:
+        return True
+
+
+@contextmanager
+def _lock(home: Home) -> Iterator[None]:
     with (home.folder / "up.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -128,13 +133,20 @@ def services_lock(home: Home) -> Iterator[None]:
         yield
 
 
-def services_run(home: Path) -> bool:
-    """Whether another process runs the services of this home."""
-    place = Home(home.absolute())
-    if not place.folder.is_dir():
-        return False
-    try:
-        with services_lock(place):
-            return False
-    except AlreadyUp:
-        return True
+@contextmanager
+def running_services(home: Home, port: int, *, report: Callable[[str], None]) -> Iterator[Supervisor]:
+    """Worker, projector and API, ready; stopped in order at the end. Hold :func:`services_lock` around it.
+
+    Raises:
+        ChildFailed: one did not become ready.
+    """
+
+    def on_change(status: ChildStatus) -> None:
+        if status.state is ChildState.BACKING_OFF:
+            report(
+                f"{status.name} ended with code {status.last_exit_code} and is started again (millstream logs {status.name})"
+            )
+
+    children = service_children(home, port=port, environ=service_environment(home, port))
+    with Supervisor(children, logs=home.logs, run=services_folder(home), on_change=on_change) as services:
+        yield services

@@ -166,11 +166,9 @@ class Supervisor:
             return
         path = log_path(self._logs, child.spec.name)
         last = " | ".join(line.strip() for line in tail(path, 3))
-        what = (
-            "was not ready in time"
-            if child.last_exit_code is None
-            else f"ended with code {child.last_exit_code}"
-        )
+        times = f" ({child.failures} times in a row)" if child.failures > 1 else ""
+        code = child.last_exit_code
+        what = "was not ready in time" if code is None else f"ended with code {code}{times}"
         raise ChildFailed(f"{child.spec.name} {what}: {last or 'its log is empty'}", remedy=f"see {path}")
 
     def _main(self) -> None:
@@ -230,7 +228,8 @@ class Supervisor:
             child.failures = 0
         child.failures += 1
         self._forget(child)
-        again = child.spec.restart and (child.ever_ready or child.failures < child.spec.start_attempts)
+        attempts = child.spec.backoff.give_up_after if child.ever_ready else child.spec.start_attempts
+        again = child.spec.restart and child.failures < attempts
         child.next_start_at = now + child.spec.backoff.delay_s(child.failures)
         self._set(child, ChildState.BACKING_OFF if again else ChildState.FAILED)
         return True

@@ -135,6 +135,18 @@ def test_a_child_killed_from_outside_is_started_again_as_another_process(bench: 
         assert supervisor.status()[0].last_exit_code == -signal.SIGKILL
 
 
+def test_a_child_that_dies_again_and_again_is_given_up(bench: Bench) -> None:
+    backoff = Backoff(initial_s=0.02, factor=1.0, give_up_after=3)
+    with bench.supervisor(
+        ChildSpec(
+            "agent", sh("sleep 0.3; echo boom; exit 70"), restart=True, start_attempts=3, backoff=backoff
+        )
+    ) as supervisor:
+        with pytest.raises(ChildFailed, match=r"agent ended with code 70 \(3 times in a row\): boom"):
+            supervisor.wait(timeout_s=15)
+        assert supervisor.status()[0].restarts == 2
+
+
 def test_a_child_that_is_not_to_be_restarted_ends_the_wait(bench: Bench) -> None:
     supervisor = bench.supervisor(
         ChildSpec("once", sh('while ! test -e "$1"; do sleep 0.02; done; exit 4', str(bench.folder / "go")))
