@@ -3,6 +3,7 @@
 ``decode`` never raises on foreign bytes: what cannot be an event comes back as a value that says why.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -38,6 +39,8 @@ _KNOWN: Final = frozenset(
     )
 )
 _REQUIRED: Final = ("specversion", "id", "source", "type")
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""An escaped NUL, and no escaped backslash before the letters u0000."""
 _NO_EXTENSIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -149,7 +152,9 @@ def decode(record: Record, registry: Registry = REGISTRY) -> Decoded:
         for name, data in record.headers:
             size_bytes += len(name) + len(data)
             if name[:3] == "ce_":
-                attributes[name[3:]] = data.decode()
+                attributes[name[3:]] = text = data.decode()
+                if "\0" in text:
+                    return Undecodable(f"the header {name!r} has a NUL character", name)
             elif name == "content-type":
                 structured = data[: len(_STRUCTURED)].lower() == _STRUCTURED
             elif name == "traceparent":
@@ -206,7 +211,7 @@ def _build(record: Record, attributes: dict[str, str], data: bytes, registry: Re
     if expected is not None and not (expected.isascii() and expected.isdigit() and len(expected) < 16):
         return Undecodable(f"expectedversion {expected[:20]!r} is no version", "ce_expectedversion")
     try:
-        payload = _decoder(found.payload)(data)
+        payload = decode_payload(found, data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         reason, _, path = str(error).partition(" - at `")
         return Undecodable(reason, path.rstrip("`") or "$")
@@ -232,6 +237,13 @@ def _build(record: Record, attributes: dict[str, str], data: bytes, registry: Re
         if _KNOWN.issuperset(attributes)
         else {name: value for name, value in attributes.items() if name not in _KNOWN},
     )
+
+
+def decode_payload(event_type: EventType, data: bytes) -> Payload:
+    """The payload in these bytes. Raises msgspec.DecodeError (UnicodeDecodeError for what is not UTF-8)."""
+    if b"\\u0000" in data and _NUL.search(data):
+        raise msgspec.ValidationError("text with a NUL character cannot be kept in a database")
+    return _decoder(event_type.payload)(data)
 
 
 def parse_time(text: str) -> datetime | None:

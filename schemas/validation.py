@@ -13,12 +13,12 @@ import jsonschema_rs
 import msgspec
 import orjson
 
-from schemas.codec import MAX_RECORD_BYTES, attributes_of, encode, parse_time
+from schemas.codec import MAX_RECORD_BYTES, attributes_of, decode_payload, encode, parse_time
 from schemas.envelope import Event
 from schemas.errors import MillstreamError
 from schemas.events import REGISTRY
 from schemas.jsonschema import closed_schema
-from schemas.registry import Audience, EventType, Payload, Registry
+from schemas.registry import Audience, EventType, Registry
 
 MAX_PROBLEMS: Final = 50
 """More than these are not listed: whoever reads them has enough to do."""
@@ -126,7 +126,7 @@ def _event(event_type: EventType, body: Mapping[str, Any]) -> Event:
     time = parse_time(attributes["time"])
     if time is None:
         raise EventRefused([FieldProblem("$.time", "is no time")])
-    payload = _decoded(event_type, orjson.dumps(body["data"]))
+    payload = decode_payload(event_type, orjson.dumps(body["data"]))
     expected = attributes.get("expectedversion")
     return Event(
         id=attributes["id"],
@@ -236,15 +236,11 @@ def _payload_problems(event_type: EventType, body: object, root: str) -> list[Fi
         return sorted(set(found))[:MAX_PROBLEMS]
     # What the schema cannot say (rules between fields, number formats): readers must never refuse what the edge let in.
     try:
-        _decoded(event_type, orjson.dumps(body))
+        decode_payload(event_type, orjson.dumps(body))
     except (msgspec.DecodeError, TypeError, ValueError) as error:
         reason, _, path = str(error).partition(" - at `")
         return [FieldProblem(root + path.rstrip("`").removeprefix("$"), reason)]
     return []
-
-
-def _decoded(event_type: EventType, data: bytes) -> Payload:
-    return msgspec.json.decode(data, type=event_type.payload)
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import msgspec
 
 from schemas.cells import check_frames
 from schemas.grid import TimeUnit
-from schemas.registry import Audience, Instant, Part, Payload, SafeId, event
+from schemas.registry import Audience, Instant, Part, PartNumber, Payload, SafeId, event
 from schemas.topics import Topic
 
 SeriesId = Annotated[str, msgspec.Meta(pattern=r"^s:[0-9A-F]{64}$", max_length=66)]
@@ -108,8 +108,8 @@ class BackfillPlanned(Payload, frozen=True, kw_only=True):
     insight_id: SafeId
     cause: PlanCause
     scopes: list[PlannedScope]
-    part: Annotated[int, msgspec.Meta(ge=1)]
-    of: Annotated[int, msgspec.Meta(ge=1)]
+    part: PartNumber
+    of: PartNumber
     waited_for: list[str] = []
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from schemas.cells import check_frames
 from schemas.grid import TimeUnit
 from schemas.insights.events import IntervalValue, PatternType, SeriesId, SeriesKind
-from schemas.registry import Audience, Instant, Part, Payload, SafeId, event
+from schemas.registry import Audience, Instant, Part, PartNumber, Payload, SafeId, event
 from schemas.topics import Topic
 
 IndexRange = tuple[int, int]
@@ -51,10 +51,10 @@ class RecordingRequest(Part, frozen=True, kw_only=True):
     creator: str
     lane: Lane
     series: Annotated[list[RequestedSeries], msgspec.Meta(min_length=1)]
-    priority: int = 100
+    priority: Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)] = 100
     cost: float = 1.0
-    split: Annotated[int, msgspec.Meta(ge=1)] = 1
-    of: Annotated[int, msgspec.Meta(ge=1)] = 1
+    split: PartNumber = 1
+    of: PartNumber = 1
 
     def __post_init__(self) -> None:
         if self.split > self.of:
@@ -88,7 +88,7 @@ class DispatchedRequest(Part, frozen=True, kw_only=True):
     """A request on its way to a handler, with all that it needs; ``attempt`` counts from 1."""
 
     request: RecordingRequest
-    attempt: Annotated[int, msgspec.Meta(ge=1)]
+    attempt: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
     location: RepositoryLocation = RepositoryLocation()
 
 

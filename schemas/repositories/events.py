@@ -128,7 +128,7 @@ class RepositoryPushed(Payload, frozen=True, kw_only=True):
     tip: Sha | None
     previous_tip: Sha | None = None
     refs: list[RefMove] = []
-    refs_omitted: Annotated[int, msgspec.Meta(ge=0)] = 0
+    refs_omitted: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
     refs_fingerprint: str = ""
     shallow: bool = False
 
@@ -145,4 +145,4 @@ class RepositoryCloneFailed(Payload, frozen=True, kw_only=True):
     repository_id: SafeId
     reason: str
     message: str
-    attempt: Annotated[int, msgspec.Meta(ge=1)] = 1
+    attempt: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 1

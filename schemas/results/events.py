@@ -6,12 +6,15 @@ import msgspec
 
 from schemas.cells import check_frames, check_series_result
 from schemas.grid import TimeUnit
+from schemas.ids import MAX_ID
 from schemas.insights.events import IntervalValue, SeriesId
 from schemas.recordings.events import IndexRange
-from schemas.registry import Audience, Part, Payload, SafeId, event
+from schemas.registry import Audience, Part, PartNumber, Payload, SafeId, event
 from schemas.topics import Topic
 
 Attempt = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
+"""A number of results: a safe integer, so that no database and no JSON reader has to round it."""
 _ON = (Topic.RESULTS,)
 
 
@@ -19,7 +22,7 @@ class IncompleteCell(Part, frozen=True, kw_only=True):
     """A cell whose value is a lower bound; ``reason`` is a code such as ``missing-object`` or ``shallow``."""
 
     index: int
-    value: int
+    value: Count
     reason: str
     commit: str | None = None
 
@@ -37,7 +40,7 @@ class SeriesResult(Part, frozen=True, kw_only=True):
     value: IntervalValue
     covered: list[IndexRange]
     indexes: list[int] = []
-    values: list[int] = []
+    values: list[Count] = []
     commits: list[str] = []
     captures: list[str] | None = None
     incomplete: list[IncompleteCell] = []
@@ -49,11 +52,11 @@ class SeriesResult(Part, frozen=True, kw_only=True):
 class CountingStatistics(Part, frozen=True, kw_only=True):
     """What the pass over the repository cost; shared by all its series."""
 
-    files: Annotated[int, msgspec.Meta(ge=0)] = 0
-    blobs: Annotated[int, msgspec.Meta(ge=0)] = 0
-    size_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
+    files: Count = 0
+    blobs: Count = 0
+    size_bytes: Count = 0
     duration_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    skipped: dict[str, int] = {}
+    skipped: dict[str, Count] = {}
 
 
 @event(
@@ -73,7 +76,7 @@ class SearchCompleted(Payload, frozen=True, kw_only=True):
     engine: str
     series: list[SeriesResult]
     statistics: CountingStatistics = CountingStatistics()
-    split: Annotated[int, msgspec.Meta(ge=1)] = 1
+    split: PartNumber = 1
 
 
 class FailedSeries(Part, frozen=True, kw_only=True):
