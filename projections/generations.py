@@ -192,7 +192,7 @@ def _build(connection: Connection, projection: Projection, number: int, wanted: 
             placed.execute(CreateIndex(index))
         if table.comment:
             comment = table.comment.replace("'", "''")
-            connection.execute(text(f"comment on table \"{schema}\".\"{table.name}\" is '{comment}'"))
+            connection.execute(text(f'comment on table "{schema}"."{table.name}" is \'{comment}\''))
     for name, column in projection.restricted.items():
         target = f'"{schema}"."{name}"'
         visible = _POLICY.format(setting=DENIED_SETTING, column=column)

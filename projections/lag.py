@@ -48,7 +48,13 @@ def projection_lags(connection: Connection, admin: KafkaAdmin) -> list[Projectio
             if topic.value not in marks:
                 marks[topic.value] = admin.watermarks(topic.value)
     return [
-        _lag(connection, projection.name, live.get(projection.name), marks, [topic.value for topic in projection.topics])
+        _lag(
+            connection,
+            projection.name,
+            live.get(projection.name),
+            marks,
+            [topic.value for topic in projection.topics],
+        )
         for projection in PROJECTIONS
     ]
 

@@ -64,7 +64,9 @@ def run(settings: Settings, only: Sequence[str] | None = None) -> int:
         ]
         for thread in threads:
             thread.start()
-        watch = threading.Thread(target=_watch, args=(settings, engine, wanted, stop), name="watch", daemon=True)
+        watch = threading.Thread(
+            target=_watch, args=(settings, engine, wanted, stop), name="watch", daemon=True
+        )
         watch.start()
         for thread in threads:
             thread.join()
@@ -175,6 +177,10 @@ def _beat(engine: Engine, started_at: datetime, names: list[str]) -> None:
         connection.execute(
             beat.on_conflict_do_update(
                 index_elements=["process"],
-                set_={"seen_at": datetime.now(UTC), "started_at": started_at, "details": beat.excluded.details},
+                set_={
+                    "seen_at": datetime.now(UTC),
+                    "started_at": started_at,
+                    "details": beat.excluded.details,
+                },
             )
         )

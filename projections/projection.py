@@ -50,7 +50,9 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     transient: frozenset[Topic] = frozenset()
 
 
-def prepared(fold: Callable[[Sequence[Folding]], Changes], write: Callable[[Cursor, Changes], int]) -> Prepare:
+def prepared(
+    fold: Callable[[Sequence[Folding]], Changes], write: Callable[[Cursor, Changes], int]
+) -> Prepare:
     """A pure fold and a writer as one step of the runner."""
 
     def prepare(events: Sequence[Folding]) -> Write:

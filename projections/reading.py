@@ -66,13 +66,15 @@ class Reader:
             with connection.begin():
                 denied = "{" + ",".join(str(int(number)) for number in sorted(denied_repositories)) + "}"
                 connection.execute(
-                    text("select set_config(:name, :denied, true)"), {"name": DENIED_SETTING, "denied": denied}
+                    text("select set_config(:name, :denied, true)"),
+                    {"name": DENIED_SETTING, "denied": denied},
                 )
                 live = _resolve(connection, names)
                 yield Snapshot(
                     connection=connection.execution_options(
                         schema_translate_map={
-                            projection(name).metadata.schema: found.schema_name for name, found in live.items()
+                            projection(name).metadata.schema: found.schema_name
+                            for name, found in live.items()
                         }
                     ),
                     generations=live,
@@ -120,7 +122,8 @@ def _resolve(connection: Connection, names: Collection[str]) -> dict[str, LiveGe
         if name not in live:
             projection(name)
             raise NotProjected(
-                f"the projection {name} does not exist yet", remedy="Start the projector: millstream projector"
+                f"the projection {name} does not exist yet",
+                remedy="Start the projector: millstream projector",
             )
     return {name: live[name] for name in names}
 

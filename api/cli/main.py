@@ -32,6 +32,7 @@ _MODULES: Final[dict[str, dict[str, str]]] = {
     "projection_commands": {
         "projection": "List the projections and how far they are.",
         "projector": "Run the projections.",
+        "lag": "How far every consumer is behind the log.",
     },
     "worker_commands": {
         "worker": "Run the agents.",
@@ -39,7 +40,6 @@ _MODULES: Final[dict[str, dict[str, str]]] = {
     "infra_commands": {
         "config": "Show the configuration, secrets masked.",
         "topics": "Create the topics and check them.",
-        "lag": "How far every consumer is behind the log.",
     },
 }
 _MODULE_OF: Final = {name: module for module, commands in _MODULES.items() for name in commands}

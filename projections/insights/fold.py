@@ -43,7 +43,9 @@ def fold(events: Sequence[Folding]) -> list[Upsert]:
         ("insight_view_id", "position"),
         _first("insight_series_id", "label", "stroke"),
     )
-    plans = SparseTable("insight_backfill", ("insight_id", "event_id"), _first("cause", "part", "of", "planned_at"))
+    plans = SparseTable(
+        "insight_backfill", ("insight_id", "event_id"), _first("cause", "part", "of", "planned_at")
+    )
     for folding in events:
         match folding.event.data:
             case InsightCreated() as data:

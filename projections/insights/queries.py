@@ -157,7 +157,8 @@ def _read(connection: Connection, query: Select[tuple[object, ...]]) -> list[Vie
     ]
     planned = _planned_at(connection, [row.id for row in rows])
     return [
-        msgspec.structs.replace(row, planned=row.id in planned, planned_at=planned.get(row.id)) for row in rows
+        msgspec.structs.replace(row, planned=row.id in planned, planned_at=planned.get(row.id))
+        for row in rows
     ]
 
 
@@ -169,4 +170,4 @@ def _planned_at(connection: Connection, ids: Collection[int]) -> dict[int, datet
         .group_by(parts.insight_id)
         .having(func.count(parts.part.distinct()) >= func.max(parts.of))
     )
-    return {insight_id: planned_at for insight_id, planned_at in connection.execute(query)}
+    return {row[0]: row[1] for row in connection.execute(query)}

@@ -49,9 +49,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         return self.queued + self.processing + self.errored
 
 
-def pending(
-    connection: Connection, lane: Lane, limit: int, excluding: Collection[str] = ()
-) -> list[Waiting]:
+def pending(connection: Connection, lane: Lane, limit: int, excluding: Collection[str] = ()) -> list[Waiting]:
     """Requests to be dispatched next: by priority (lower first), then as they were asked for.
 
     ``excluding`` are request ids that the caller has dispatched already, whether the table shows it or not.
@@ -88,7 +86,9 @@ def in_flight(connection: Connection) -> list[InFlight]:
         .order_by(JOBS.c.deadline, JOBS.c.request_id.collate("C"))
     )
     return [
-        InFlight(request=_decode_request(request), attempt=attempt, dispatched_at=dispatched_at, deadline=deadline)
+        InFlight(
+            request=_decode_request(request), attempt=attempt, dispatched_at=dispatched_at, deadline=deadline
+        )
         for request, attempt, dispatched_at, deadline in connection.execute(query)
     ]
 
@@ -117,8 +117,8 @@ def _by_state() -> Select[tuple[int, str, int]]:
 
 def _progress(rows: Iterable[Row[tuple[int, str, int]]], insight_ids: Collection[int]) -> dict[int, Progress]:
     counts: dict[int, dict[str, int]] = {identity: {} for identity in insight_ids}
-    for insight_id, state, number in rows:
-        counts[insight_id][state] = number
+    for row in rows:
+        counts[row[0]][row[1]] = row[2]
     return {identity: Progress(**states) for identity, states in counts.items()}
 
 

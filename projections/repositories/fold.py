@@ -58,7 +58,8 @@ def fold(events: Sequence[Folding]) -> list[Upsert]:
                     "default_branch": data.default_branch,
                 }
                 repositories.set(
-                    (data.repository_id,), **{name: value for name, value in changed.items() if value is not None}
+                    (data.repository_id,),
+                    **{name: value for name, value in changed.items() if value is not None},
                 )
             case RepositoryRenamed() as data:
                 repositories.set((data.repository_id,), name=data.name)

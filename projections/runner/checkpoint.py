@@ -117,7 +117,9 @@ def claim(connection: Connection, partitions: Iterable[Partition]) -> dict[Parti
     wanted = sorted(partitions)
     cursor = connection.execute(CLAIM, ([topic for topic, _ in wanted], [number for _, number in wanted]))
     rows = [
-        msgspec.convert(dict(zip(Checkpoint.__struct_fields__, row, strict=True)), Checkpoint, builtin_types=(bytes,))
+        msgspec.convert(
+            dict(zip(Checkpoint.__struct_fields__, row, strict=True)), Checkpoint, builtin_types=(bytes,)
+        )
         for row in cursor
     ]
     return {(row.topic, row.partition): row for row in rows}

@@ -34,7 +34,9 @@ def check(
     """
     place = f"{checkpoint.topic}/{checkpoint.partition}"
     if (checkpoint.cluster_id, checkpoint.topic_id) != (cluster_id, topic_id):
-        raise LogMismatch(f"{place} is another topic than the one that was folded up to here", remedy=_REBUILD)
+        raise LogMismatch(
+            f"{place} is another topic than the one that was folded up to here", remedy=_REBUILD
+        )
     if marks.end < checkpoint.next_offset:
         raise LogMismatch(
             f"{place} ends at {marks.end}, and {checkpoint.next_offset} was to be read next", remedy=_REBUILD
@@ -46,5 +48,6 @@ def check(
         )
     if marks.start > checkpoint.next_offset:
         raise LogTruncated(
-            f"{place} starts at {marks.start}, and {checkpoint.next_offset} was to be read next", remedy=_RESTORE
+            f"{place} starts at {marks.start}, and {checkpoint.next_offset} was to be read next",
+            remedy=_RESTORE,
         )

@@ -243,4 +243,3 @@ class Intake:
                         found[partition] = record_crc32(record)
                         reader.pause([partition])
         return found
-

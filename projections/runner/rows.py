@@ -29,7 +29,9 @@ class RowWriter:
             names = change.keys + change.columns
             arrays = _is_array(table, names)
             columns = [
-                [_literal(row[place]) for row in change.rows] if arrays[place] else [row[place] for row in change.rows]
+                [_literal(row[place]) for row in change.rows]
+                if arrays[place]
+                else [row[place] for row in change.rows]
                 for place in range(len(names))
             ]
             statement = upsert_statement(table, change.keys, change.columns, change.rules)
@@ -54,9 +56,7 @@ def upsert_statement(
     )
     quoted = ", ".join(f'"{name}"' for name in names)
     conflict = ", ".join(f'"{name}"' for name in keys)
-    updates = ", ".join(
-        f'"{name}" = {_kept(name, rule)}' for name, rule in zip(columns, rules, strict=True)
-    )
+    updates = ", ".join(f'"{name}" = {_kept(name, rule)}' for name, rule in zip(columns, rules, strict=True))
     action = f"update set {updates}" if columns else "nothing"
     return (
         f'insert into "{table.name}" as t ({quoted}) select {selected} '
@@ -69,10 +69,8 @@ def _kept(name: str, rule: Rule) -> str:
         return f'excluded."{name}"'
     if rule is Keep.FIRST:
         return f'coalesce(t."{name}", excluded."{name}")'
-    rank = rule.column  # type: ignore[union-attr]
-    return (
-        f'case when t."{rank}" is null or excluded."{rank}" > t."{rank}" then excluded."{name}" else t."{name}" end'
-    )
+    rank = rule.column
+    return f'case when t."{rank}" is null or excluded."{rank}" > t."{rank}" then excluded."{name}" else t."{name}" end'
 
 
 def _is_array(table: Table, names: tuple[str, ...]) -> list[bool]:

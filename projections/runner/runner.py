@@ -156,7 +156,9 @@ class Runner:
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 connection = self._reconnect(connection)
             except (psycopg.Error, TypeError, ValueError, ArithmeticError, LookupError) as error:
-                places = ", ".join(f"{step.topic}/{step.partition}@{step.fetched_from}" for step in batch.moves)
+                places = ", ".join(
+                    f"{step.topic}/{step.partition}@{step.fetched_from}" for step in batch.moves
+                )
                 raise FoldFailed(
                     f"the rows of {self._projection.name} could not be written (batch from {places}): {error!r}",
                     remedy="Correct the fold or its writer (nothing was written or skipped), then start the projector again.",
@@ -197,7 +199,10 @@ class Runner:
             metrics.DEAD_LETTERS.labels(name).inc(len(batch.dead_letters))
             for letter in batch.dead_letters:
                 self._log.warning(
-                    "dead_letter", position=str(letter.record.position), reason=letter.reason, path=letter.path
+                    "dead_letter",
+                    position=str(letter.record.position),
+                    reason=letter.reason,
+                    path=letter.path,
                 )
         for unknown, number in batch.skipped.items():
             metrics.UNKNOWN_TYPES.labels(name).inc(number)

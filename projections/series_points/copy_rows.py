@@ -43,8 +43,7 @@ def point_rows(key: Key, unit: str, value: int, points: Sequence[Point]) -> byte
         commit = point.commit
         if not point.capture and commit is not None and len(commit) == 40:
             rows.append(
-                prefix
-                + _PLAIN.pack(8, time_us, 0, 8, point.value, 40, commit.encode("ascii"), 8, point.rank)
+                prefix + _PLAIN.pack(8, time_us, 0, 8, point.value, 40, commit.encode("ascii"), 8, point.rank)
             )
         else:
             rows.append(

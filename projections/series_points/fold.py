@@ -73,10 +73,15 @@ def fold(events: Sequence[Folding]) -> CellChanges:
             case _:
                 pass
     return CellChanges(
-        keys=[key_change(key, reduce(found)) for key, found in sorted(outcomes.items(), key=lambda pair: pair[0])],
+        keys=[
+            key_change(key, reduce(found))
+            for key, found in sorted(outcomes.items(), key=lambda pair: pair[0])
+        ],
         plans=[
             PlanChange(series_id, unit, value, cells, tuple(sorted(repositories)))
-            for (series_id, unit, value, cells), repositories in sorted(plans.items(), key=lambda pair: pair[0])
+            for (series_id, unit, value, cells), repositories in sorted(
+                plans.items(), key=lambda pair: pair[0]
+            )
         ],
         failures=[
             FailChange(key, reason, ranges.normalised(frames))
@@ -98,7 +103,7 @@ def key_change(key: Key, cells: KeyCells) -> KeyChange:
 def _outcome(result: SeriesResult, matcher_version: int, attempt: int) -> KeyCells:
     complete = rank(matcher_version, True, attempt)
     lower = rank(matcher_version, False, attempt)
-    commits = result.commits or [None] * len(result.indexes)
+    commits: Sequence[str | None] = result.commits or [None] * len(result.indexes)
     if result.captures is None:
         points = [
             Point(index, "", value, commit, complete)

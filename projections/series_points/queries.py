@@ -21,7 +21,16 @@ from projections.series_points.tables import (
 )
 from schemas.grid import Interval, TimeUnit
 
-__all__ = ["CellState", "Counts", "RepositoryCell", "SeriesColumns", "captures", "columns", "per_repository", "progress"]
+__all__ = [
+    "CellState",
+    "Counts",
+    "RepositoryCell",
+    "SeriesColumns",
+    "captures",
+    "columns",
+    "per_repository",
+    "progress",
+]
 
 
 _CELLS: Final = """
@@ -152,7 +161,9 @@ def per_repository(
     ]
 
 
-def captures(connection: Connection, series_ids: Collection[str]) -> dict[str, dict[str, dict[datetime, float]]]:
+def captures(
+    connection: Connection, series_ids: Collection[str]
+) -> dict[str, dict[str, dict[datetime, float]]]:
     """Per series and captured value: the sum over repositories at each time. Values in order of text."""
     points = SERIES_POINTS.c
     query = (

@@ -23,7 +23,9 @@ from projections.series_points.fold import CellChanges, FailChange, KeyChange, P
 from projections.series_points.ranges import Ranges
 
 COPY_POINTS: Final = f"copy series_points ({', '.join(POINT_COLUMNS)}) from stdin (format binary)"
-COPY_HOLES: Final = f"copy insight_series_incomplete_points ({', '.join(HOLE_COLUMNS)}) from stdin (format binary)"
+COPY_HOLES: Final = (
+    f"copy insight_series_incomplete_points ({', '.join(HOLE_COLUMNS)}) from stdin (format binary)"
+)
 
 OVERLAPPING: Final = """
 select distinct k.place
@@ -102,7 +104,10 @@ def _write_cells(cursor: Cursor, keys: Sequence[KeyChange]) -> int:
 def _overlapping(cursor: Cursor, keys: Sequence[KeyChange]) -> set[int]:
     cursor.execute(
         OVERLAPPING,
-        (*_columns(change.key for change in keys), [ranges.literal(change.cells.covered()) for change in keys]),
+        (
+            *_columns(change.key for change in keys),
+            [ranges.literal(change.cells.covered()) for change in keys],
+        ),
     )
     return {_integer(place) - 1 for (place,) in cursor}
 
