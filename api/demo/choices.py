@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from infra.embedded.errors import MissingProgram
 from schemas.errors import MillstreamError
 from schemas.ids import InvalidRepositoryName, canonical_repository_name
+from streams.repositories.location import check_clone_url
 
 FULL_HISTORY: Final = timedelta(days=60)
 """What the repository that the demo stands in must have, to be worth a line in the chart."""
@@ -152,7 +152,7 @@ def require_git() -> None:
 
 
 def _from_word(word: str, folder: Path) -> Choice:
-    path = Path(os.path.expanduser(word))
+    path = Path(word).expanduser()
     path = path if path.is_absolute() else folder / path
     if path.is_dir():
         return _from_folder(path)
@@ -165,12 +165,7 @@ def _from_word(word: str, folder: Path) -> Choice:
 def _from_url(url: str) -> Chosen:
     if url.startswith("file://"):
         return inspect(Path(url.removeprefix("file://")))
-    parts = urlsplit(url)
-    if parts.password is not None:
-        raise NotARepository(
-            f"the clone URL of {parts.hostname}{parts.path} holds a password, which would be kept for ever",
-            remedy="leave it out and let git ask for it: a credential helper, ~/.netrc, or an SSH key",
-        )
+    check_clone_url(url)
     try:
         return Chosen(canonical_repository_name(url), clone_url=url)
     except InvalidRepositoryName as error:

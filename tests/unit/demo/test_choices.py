@@ -15,6 +15,7 @@ from api.demo.choices import (
     standing_in,
 )
 from infra.embedded.errors import MissingProgram
+from streams.repositories.location import CloneRefused
 from tests.unit.demo.repositories import git, make_repository
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -50,7 +51,7 @@ def test_clone_urls(tmp_path: Path) -> None:
         ("git.example.com/team/app", "https://Git.Example.com/team/app.git"),
         ("git.example.com/team/lib", "git@git.example.com:team/lib"),
     ]
-    with pytest.raises(NotARepository, match="password") as failure:
+    with pytest.raises(CloneRefused, match="credentials") as failure:
         from_text("https://me:secret@git.example.com/team/app", folder=tmp_path)
     assert "secret" not in str(failure.value)
 

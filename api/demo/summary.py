@@ -1,0 +1,91 @@
+"""The demo's last lines: what was done, in figures, and how to go on."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from api.cli.rendering import Line
+from api.demo.figures import Figures
+from api.demo.oracle import Witness
+
+_MAX_REPOSITORY_ROWS = 12
+
+
+def lines_of(figures: Figures) -> list[Line]:
+    """The chart's lines; of many repositories those with the greatest newest values."""
+    return [
+        Line(series.label, series.times, series.values, series.complete, _largest(series.per_repository))
+        for series in figures.series
+    ]
+
+
+def told(figures: Figures, witness: Witness, *, login_link: str, home: Path, own_code: bool) -> list[str]:
+    """The last lines, in plain text."""
+    found = "created" if figures.new else "found again, nothing was counted twice"
+    lines = [
+        f"What was done ({found}):",
+        f"  events    insight.created at {figures.created_position} -> {_count(figures.requests, 'request')}"
+        f" -> {_count(figures.results, 'result')} -> {_count(figures.points, 'point')}",
+        f"  cells     {figures.cells_done:,} of {figures.cells:,} counted ({_count(figures.repositories, 'repository')} x frames x series)"
+        + (f", {figures.cells_failed:,} failed" if figures.cells_failed else ""),
+        f"  counting  {figures.files:,} files through {figures.blobs:,} distinct blobs in {figures.counting_s:.2f} s",
+        *_witness(figures, witness),
+        *_check(figures),
+        f"  lag       {_count(figures.lag_records, 'record')}, {figures.lag_s:.1f} s",
+        f"  time      downloads {figures.times.download_s:.1f} s, start {figures.times.start_s:.1f} s, work {figures.times.work_s:.1f} s",
+        "",
+        f"  page      {figures.page}",
+        f"  log in    {login_link}   (works once, for 15 minutes)",
+        "",
+        "How to go on:",
+    ]
+    if own_code:
+        lines.append("  another question:  make demo REPO='<path or clone URL> ...' QUERY='old_api'")
+    else:
+        lines.append("  your own code:     make demo REPO='<path or clone URL> ...' QUERY='old_api'")
+    lines += [
+        "  more commands:     .venv/bin/millstream --help",
+        f"  everything it keeps is below {shlex.quote(str(home))}; remove it with: make clean-data",
+    ]
+    return lines
+
+
+def _witness(figures: Figures, witness: Witness) -> list[str]:
+    if not figures.git_grep_cells:
+        return [f"            no comparison: {figures.git_grep_why_not}"]
+    verdict = "same counts" if not witness.differences else f"{len(witness.differences)} counts differ"
+    partly = f" ({figures.git_grep_why_not})" if figures.git_grep_why_not else ""
+    lines = [
+        f"  git grep  one run per cell, {figures.git_grep_cells:,} runs in {figures.git_grep_s:.2f} s: {verdict}{partly}"
+    ]
+    for difference in witness.differences[:3]:
+        cell = difference.cell
+        lines.append(
+            f"            {cell.repository} at {str(cell.commit)[:12]}: {cell.query!r} counted {cell.value:,}, git grep {difference.git_grep:,}"
+        )
+    return lines
+
+
+def _check(figures: Figures) -> list[str]:
+    if not figures.check_command:
+        return ["  check     no git command counts this query in exactly the same way: see docs/counting.md"]
+    return [
+        f"  check     {figures.check_where} is {figures.check_value:,}; this prints it:",
+        f"            {figures.check_command}",
+    ]
+
+
+def _largest(per_repository: dict[str, list[float | None]]) -> dict[str, Sequence[float | None]]:
+    def newest(name: str) -> float:
+        known = [value for value in per_repository[name] if value is not None]
+        return known[-1] if known else 0.0
+
+    names = sorted(per_repository)
+    if len(names) > _MAX_REPOSITORY_ROWS:
+        names = sorted(names, key=newest, reverse=True)[:_MAX_REPOSITORY_ROWS]
+    return {name: per_repository[name] for name in names}
+
+
+def _count(number: int, noun: str) -> str:
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number:,} {noun if number == 1 else plural}"
