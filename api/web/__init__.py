@@ -1,0 +1,20 @@
+"""Pages: server-rendered, fed by the GraphQL schema executed in-process, with small scripts on top.
+
+``routes(context)`` are the pages, ``install(env)`` gives the templates their filters, ``outcome_page`` is how
+refusals and faults look. Static files lie in ``STATIC``, templates in ``TEMPLATES``; the app serves and loads them.
+"""
+
+from starlette.routing import BaseRoute
+
+from api.web import create_page, insight_pages, repository_pages
+from api.web.asking import PageContext
+from api.web.outcomes import STATIC, TEMPLATES, outcome_page
+from api.web.templating import install
+
+__all__ = ["STATIC", "TEMPLATES", "install", "outcome_page", "routes"]
+
+
+def routes(context: PageContext) -> list[BaseRoute]:
+    """All pages. The more exact addresses come first."""
+    install(context.templates.env)
+    return [*create_page.routes(context), *insight_pages.routes(context), *repository_pages.routes(context)]

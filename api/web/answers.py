@@ -1,0 +1,297 @@
+"""GraphQL answers as they arrive, and their reading into what pages show (``model``)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from api.web.drawing import Cells
+from api.web.model import Cell, Freshness, Insight, Point, Progress, Repository, Series
+from api.web.palette import style_of
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    """Field names as in the schema."""
+
+
+class PageInfo(_Answer):
+    end_cursor: str | None = None
+    has_next_page: bool = False
+
+
+class AsOf(_Answer):
+    projection: str
+    applied_up_to: datetime | None = None
+
+
+class _Status(_Answer):
+    is_loading_data: bool | None = None
+    planned_cells: int = 0
+    done_cells: int = 0
+    failed_cells: int = 0
+
+
+class _IncompletePoint(_Answer):
+    date_time: datetime
+    reasons: tuple[str, ...]
+
+
+class _DataSeries(_Answer):
+    series_id: str
+    label: str
+    query: str
+    times: list[datetime]
+    values: list[float | None]
+    complete: list[bool]
+    incomplete_points: list[_IncompletePoint]
+    status: _Status
+
+
+class _Colour(_Answer):
+    series_id: str
+    color: str
+
+
+class _Presentation(_Answer):
+    series_presentation: list[_Colour] = []
+
+
+class _TimeScope(_Answer):
+    unit: str
+    value: int
+
+
+class _Scope(_Answer):
+    repositories: list[str] | None = None
+    search: str | None = None
+    all_repositories: bool = False
+
+
+class _View(_Answer):
+    database_id: str = msgspec.field(name="databaseID")
+    title: str
+    description: str
+    is_loading_data: bool
+    data_series: list[_DataSeries]
+    presentation: _Presentation
+    time_scope: _TimeScope | None = None
+    repository_definition: _Scope | None = None
+
+
+class _Views(_Answer):
+    nodes: list[_View]
+    as_of: list[AsOf]
+    total_count: int | None = None
+    page_info: PageInfo = msgspec.field(default_factory=PageInfo)
+
+
+class _Total(_Answer):
+    total_count: int | None = None
+
+
+class InsightsAnswer(_Answer):
+    """Of ``insights.graphql``."""
+
+    insight_views: _Views
+    repositories: _Total
+
+
+class InsightAnswer(_Answer):
+    """Of ``insight.graphql``."""
+
+    insight_views: _Views
+
+
+class _Mirror(_Answer):
+    remote_url: str = msgspec.field(name="remoteURL")
+    cloned: bool = False
+    last_error: str | None = None
+    shallow: bool = False
+
+
+class _NamedRepository(_Answer):
+    name: str
+    mirror_info: _Mirror
+
+
+class _RepositoryPoint(_Answer):
+    date_time: datetime
+    value: float | None
+    complete: bool
+    reason: str | None
+    commit: str | None
+
+
+class _RepositoryPoints(_Answer):
+    repository: _NamedRepository
+    points: list[_RepositoryPoint]
+
+
+class _SeriesCells(_Answer):
+    series_id: str
+    per_repository: list[_RepositoryPoints]
+
+
+class _CellsView(_Answer):
+    data_series: list[_SeriesCells]
+
+
+class _CellsViews(_Answer):
+    nodes: list[_CellsView]
+
+
+class CellsAnswer(_Answer):
+    """Of ``cells.graphql``."""
+
+    insight_views: _CellsViews
+
+
+class _Target(_Answer):
+    oid: str
+
+
+class _Branch(_Answer):
+    display_name: str
+    target: _Target
+
+
+class _Repository(_Answer):
+    id: str
+    name: str
+    mirror_info: _Mirror
+    default_branch: _Branch | None = None
+
+
+class _Repositories(_Answer):
+    nodes: list[_Repository]
+    as_of: list[AsOf]
+    total_count: int | None = None
+    page_info: PageInfo = msgspec.field(default_factory=PageInfo)
+
+
+class RepositoriesAnswer(_Answer):
+    """Of ``repositories.graphql``."""
+
+    repositories: _Repositories
+
+
+class Reasons:
+    """Codes of incomplete points in words."""
+
+    WORDS: Mapping[str, str] = {
+        "pending": "not all repositories are counted yet",
+        "missing-object": "an object is missing from a clone",
+        "shallow": "the history of a shallow clone ends before this frame",
+        "timeout": "counting ran out of time",
+        "limit-hit": "the limit of count: was reached",
+    }
+
+    @classmethod
+    def in_words(cls, reason: str) -> str:
+        """``code`` or ``code: detail`` for people; an unknown code as it is."""
+        code, separator, detail = reason.partition(":")
+        words = cls.WORDS.get(code.strip())
+        if words is None:
+            return reason
+        return f"{words}{separator}{detail}" if detail.strip() else words
+
+
+def freshness(as_of: Sequence[AsOf]) -> Freshness:
+    """The newest append time among the projections that the answer was read from, in one snapshot."""
+    known = [entry.applied_up_to for entry in as_of if entry.applied_up_to is not None]
+    return Freshness(max(known) if known else None)
+
+
+def insight(view: _View) -> Insight:
+    """A view with its lines in the order of the definition."""
+    colours = {entry.series_id: entry.color for entry in view.presentation.series_presentation}
+    order = {series_id: position for position, series_id in enumerate(colours)}
+    lines = sorted(view.data_series, key=lambda line: order.get(line.series_id, len(order)))
+    scope = view.time_scope or _TimeScope("MONTH", 1)
+    return Insight(
+        id=view.database_id,
+        title=view.title,
+        description=view.description,
+        series=tuple(_series(position, line, colours) for position, line in enumerate(lines)),
+        loading=view.is_loading_data,
+        progress=Progress(
+            done=sum(line.status.done_cells + line.status.failed_cells for line in lines),
+            planned=sum(line.status.planned_cells for line in lines),
+        ),
+        unit=scope.unit,
+        step=scope.value,
+        scope=_scope(view.repository_definition),
+    )
+
+
+def _series(position: int, line: _DataSeries, colours: Mapping[str, str]) -> Series:
+    reasons = {
+        point.date_time: tuple(map(Reasons.in_words, point.reasons)) for point in line.incomplete_points
+    }
+    points = tuple(
+        Point(
+            time=time.astimezone(UTC),
+            value=None if value is None else round(value),
+            complete=complete,
+            reasons=reasons.get(time, ()),
+        )
+        for time, value, complete in zip(line.times, line.values, line.complete, strict=True)
+    )
+    style = style_of(position, colours.get(line.series_id, ""))
+    return Series(line.series_id, line.label, line.query, style, points, bool(line.status.is_loading_data))
+
+
+def _scope(definition: _Scope | None) -> str:
+    if definition is None:
+        return ""
+    if definition.repositories:
+        names = definition.repositories
+        return names[0] if len(names) == 1 else f"{len(names)} repositories"
+    if definition.search and not definition.all_repositories:
+        return definition.search
+    return "all repositories"
+
+
+def cells(answer: CellsAnswer) -> Cells:
+    """Every cell by (series id, frame); repositories in the order of the answer."""
+    found: dict[tuple[str, datetime], list[Cell]] = {}
+    for view in answer.insight_views.nodes:
+        for line in view.data_series:
+            for part in line.per_repository:
+                for point in part.points:
+                    place = (line.series_id, point.date_time.astimezone(UTC))
+                    found.setdefault(place, []).append(_cell(part.repository, point))
+    return found
+
+
+def _cell(repository: _NamedRepository, point: _RepositoryPoint) -> Cell:
+    remote = repository.mirror_info.remote_url
+    return Cell(
+        repository=repository.name,
+        location=remote if remote.startswith("/") else "",
+        commit=point.commit or "",
+        value=None if point.value is None else round(point.value),
+        complete=point.complete,
+        reason=Reasons.in_words(point.reason) if point.reason else "",
+    )
+
+
+def repositories(nodes: Sequence[_Repository]) -> list[Repository]:
+    """Rows of the list of repositories."""
+    return [
+        Repository(
+            id=node.id,
+            name=node.name,
+            state="ready"
+            if node.mirror_info.cloned
+            else "failed"
+            if node.mirror_info.last_error
+            else "waiting",
+            error=node.mirror_info.last_error or "",
+            last_commit=node.default_branch.target.oid if node.default_branch else "",
+            branch=node.default_branch.display_name if node.default_branch else "",
+            url=node.mirror_info.remote_url,
+            shallow=node.mirror_info.shallow,
+        )
+        for node in nodes
+    ]

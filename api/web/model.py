@@ -1,0 +1,121 @@
+"""What the pages show, as typed values: made from GraphQL answers in ``answers``, drawn by templates and chart."""
+
+from datetime import datetime
+
+import msgspec
+
+from api.web.palette import SeriesStyle
+
+
+class Point(msgspec.Struct, frozen=True):
+    """One frame of a series. ``value`` is None where the frame is missing: planned, and nothing covers it."""
+
+    time: datetime
+    value: int | None
+    complete: bool = True
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> bool:
+        """Whether nothing is known here: drawn as a gap, never as 0."""
+        return self.value is None
+
+
+class Series(msgspec.Struct, frozen=True):
+    """One line. ``points`` ascend in time and hold the missing frames too."""
+
+    id: str
+    label: str
+    query: str
+    style: SeriesStyle
+    points: tuple[Point, ...]
+    loading: bool = False
+
+    @property
+    def latest(self) -> Point | None:
+        """The newest point with a value."""
+        return next((point for point in reversed(self.points) if not point.missing), None)
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """Cells (repository, frame) with an outcome, of all that are planned, over the series of a view."""
+
+    done: int
+    planned: int
+
+    @property
+    def percent(self) -> int:
+        """Whole per cent, rounded down so that 100 means done."""
+        return 100 * self.done // self.planned if self.planned else 0
+
+
+class Freshness(msgspec.Struct, frozen=True):
+    """``applied_at``: append time of the newest record that the answer knows.
+
+    None: nothing is applied yet.
+    """
+
+    applied_at: datetime | None = None
+
+
+class Insight(msgspec.Struct, frozen=True):
+    """An insight as the list and its own page show it."""
+
+    id: str
+    title: str
+    description: str
+    series: tuple[Series, ...]
+    loading: bool
+    progress: Progress
+    unit: str = "MONTH"
+    step: int = 1
+    scope: str = ""
+
+    @property
+    def times(self) -> tuple[datetime, ...]:
+        """All frames of all series, ascending."""
+        return tuple(sorted({point.time for series in self.series for point in series.points}))
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether some drawn point is known to be too low."""
+        return any(not p.complete for s in self.series for p in s.points if not p.missing)
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """One series in one repository at one frame. ``value`` None: no outcome yet, or failed for good."""
+
+    repository: str
+    location: str
+    commit: str
+    value: int | None
+    complete: bool
+    reason: str = ""
+
+
+class RepositoryCells(msgspec.Struct, frozen=True):
+    """One row of the breakdown: a repository at one frame, a cell per series (None: not planned there)."""
+
+    repository: str
+    commit: str
+    cells: tuple[Cell | None, ...]
+
+
+class Check(msgspec.Struct, frozen=True):
+    """``command`` counts a cell again, exactly; where none can, ``how`` says what to do instead."""
+
+    command: str = ""
+    how: str = ""
+
+
+class Repository(msgspec.Struct, frozen=True):
+    """One row of the list of repositories. ``state``: ready, waiting or failed."""
+
+    id: str
+    name: str
+    state: str
+    error: str = ""
+    last_commit: str = ""
+    branch: str = ""
+    url: str = ""
+    shallow: bool = False

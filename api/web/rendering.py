@@ -1,0 +1,55 @@
+"""What all page handlers share: rendering a template, and turning refusals into pages."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from api.auth.guard import csrf_token
+from api.web.asking import Asked, PageContext
+from api.web.outcomes import outcome_page
+
+Handler = Callable[[Request], Awaitable[Response]]
+_NOT_READY = frozenset({"UNAVAILABLE", "NOT_YET_APPLIED", "TIMEOUT"})
+RETRY_AFTER_S = 3
+
+
+def render(
+    context: PageContext, request: Request, template: str, *, status: int = 200, **values: object
+) -> Response:
+    """The template with ``values``, the version and the token that its forms need."""
+    everywhere: dict[str, object] = {"version": context.version, "csrf_token": csrf_token(request)}
+    return context.templates.TemplateResponse(request, template, {**everywhere, **values}, status_code=status)
+
+
+def see_other(path: str) -> Response:
+    """Where to go after a write: 303, so that a reload repeats nothing."""
+    return RedirectResponse(path, status_code=303)
+
+
+def page(handler: Handler) -> Handler:
+    """The handler, with errors of the schema shown as pages."""
+
+    async def handled(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Asked as error:
+            return refused(error)
+
+    return handled
+
+
+def refused(error: Asked) -> Response:
+    """The page for an operation that was refused as a whole."""
+    lines = [str(error)] + ([error.remedy] if error.remedy else [])
+    if error.code == "NOT_FOUND":
+        return outcome_page(404)
+    if error.code == "UNAUTHENTICATED":
+        return outcome_page(
+            401, lines=("Open the link that this command prints.",), command="millstream login"
+        )
+    if error.code in _NOT_READY:
+        return outcome_page(503, lines=[*lines, "This page tries again by itself."], refresh_s=RETRY_AFTER_S)
+    if error.code == "INTERNAL":
+        return outcome_page(500, lines=lines, trace_id=error.reference)
+    return outcome_page(400, lines=lines)

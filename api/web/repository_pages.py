@@ -1,0 +1,80 @@
+"""The list of repositories, with the form that adds one."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from api.web.answers import RepositoriesAnswer, freshness, repositories
+from api.web.asking import Asked, PageContext, ask, shown
+from api.web.fields import FieldError
+from api.web.rendering import page, render, see_other
+
+PAGE_SIZE = 100
+_REFUSED = frozenset({"INVALID_INPUT", "NOT_SUPPORTED"})
+
+
+class _Anything(msgspec.Struct, frozen=True):
+    """The answer of a mutation that the page does not read."""
+
+
+def routes(context: PageContext) -> list[BaseRoute]:
+    """``/repositories``."""
+
+    async def listed(request: Request, location: str = "", errors: tuple[FieldError, ...] = ()) -> Response:
+        variables = {"first": PAGE_SIZE, "after": request.query_params.get("after") or None}
+        answer = (await ask(context, request, "repositories", variables, RepositoriesAnswer)).repositories
+        rows = repositories(answer.nodes)
+        return render(
+            context,
+            request,
+            "repositories.html",
+            status=422 if errors else 200,
+            title="Repositories",
+            here="repositories",
+            repositories=rows,
+            total=answer.total_count if answer.total_count is not None else len(rows),
+            waiting=any(row.state == "waiting" for row in rows),
+            next_page=f"/repositories?after={answer.page_info.end_cursor}"
+            if answer.page_info.has_next_page
+            else "",
+            freshness=freshness(answer.as_of),
+            location=location,
+            errors=errors,
+            shown=shown("repositories", variables),
+        )
+
+    async def show(request: Request) -> Response:
+        return await listed(request)
+
+    async def add(request: Request) -> Response:
+        form = await request.form(max_files=0, max_fields=10)
+        location = str(form.get("location", "")).strip()
+        if not location:
+            return await listed(request, location, (FieldError("Name a folder or a clone address."),))
+        try:
+            await ask(
+                context, request, "add_repository", {"input": {place_of(location): location}}, _Anything
+            )
+        except Asked as error:
+            if error.code == "ACCEPTED_NOT_YET_VISIBLE":
+                return see_other("/repositories")
+            if error.code not in _REFUSED:
+                raise
+            message = f"{error} {error.remedy}".strip()
+            return await listed(request, location, (FieldError(message),))
+        return see_other("/repositories")
+
+    return [
+        Route("/repositories", page(show), methods=["GET"]),
+        Route("/repositories", page(add), methods=["POST"]),
+    ]
+
+
+def place_of(location: str) -> str:
+    """Which input field of ``addRepository`` a location is for: ``path`` for folders, ``cloneUrl`` for addresses."""
+    if location.startswith(("/", "~", ".")):
+        return "path"
+    head, _, tail = location.partition(":")
+    is_scp_like = bool(tail) and "/" not in head
+    return "cloneUrl" if "://" in location or is_scp_like else "path"

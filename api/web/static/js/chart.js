@@ -1,0 +1,504 @@
+// The line chart: uPlot draws axes and lines, this module what makes them readable.
+//
+// Labels stand at the line ends; markers differ per series; an incomplete point is hollow; a missing one is a gap.
+// What was really drawn can be read (tests do): see `LineChart.drawn`.
+
+import { momentText, numberText, tickText } from "./format.js";
+import { placeLabels } from "./labels.js";
+import { traceMarker } from "./markers.js";
+
+const NARROW_PX = 620;
+const LABEL_GAP_PX = 19;
+const GUTTER_MAX_PX = 230;
+const MARKER_PX = 4;
+const CROWDED_PX = 9;
+const AXIS_FONT = '13px "Source Sans 3", system-ui, sans-serif';
+const LABEL_FONT = '600 14.6px "Source Sans 3", system-ui, sans-serif';
+
+export class LineChart {
+  #box;
+  #data = { unit: "MONTH", series: [] };
+  #plot = null;
+  #times = [];
+  #columns = [];
+  #active = null;
+  #pinnedTime = null;
+  #drawn = [];
+  #drawing = [];
+  #labels = [];
+  #tip;
+  #overlay = [];
+  #onActive;
+  #onChoose;
+  #keyboard = false;
+
+  /** `onActive(point | null)` when the point under cursor or keys changes, `onChoose(point)` on click or Enter. */
+  constructor(box, { onActive = () => {}, onChoose = () => {} } = {}) {
+    this.#box = box;
+    this.#onActive = onActive;
+    this.#onChoose = onChoose;
+    this.#tip = element("div", "tip");
+    this.#tip.hidden = true;
+    let width = 0;
+    new ResizeObserver(() => {
+      if (Math.abs(box.clientWidth - width) < 1) return;
+      width = box.clientWidth;
+      this.#build();
+    }).observe(box);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#build());
+    document.fonts?.ready.then(() => this.#build());
+    box.addEventListener("keydown", (event) => this.#key(event));
+    box.addEventListener("blur", () => {
+      this.#keyboard = false;
+      this.#activate(null);
+    });
+    box.addEventListener("focus", () => {
+      if (box.matches(":focus-visible") && !this.#active) this.#step(0);
+    });
+  }
+
+  /** Markers as painted, in drawing order: {series, label, time, value, hollow, x, y} in CSS pixels of the canvas. */
+  get drawn() {
+    return this.#drawn.map((mark) => ({ ...mark }));
+  }
+
+  /** End labels as placed: {label, text, top, left, width}. Empty where the legend stands instead. */
+  get labels() {
+    return this.#labels.map((label) => ({ ...label }));
+  }
+
+  /** The point under cursor or keys, or null. */
+  get active() {
+    return this.#active ? this.#point(this.#active) : null;
+  }
+
+  /** Takes the page's chart data (`#chart-data`) and draws it. */
+  show(data) {
+    const keep = this.#active ? this.#point(this.#active) : null;
+    this.#data = data;
+    const times = new Set(data.series.flatMap((series) => series.points.map((point) => point.t)));
+    this.#times = [...times].sort((a, b) => a - b);
+    const place = new Map(this.#times.map((time, i) => [time, i]));
+    // undefined: this series has no frame here; null: it has one, and nothing is known of it.
+    this.#columns = data.series.map((series) => {
+      const column = new Array(this.#times.length).fill(undefined);
+      for (const point of series.points) column[place.get(point.t)] = point;
+      return column;
+    });
+    this.#pinnedTime = data.at ? Date.parse(data.at) / 1000 : null;
+    this.#active = null;
+    if (keep) {
+      const series = data.series.findIndex((candidate) => candidate.id === keep.series);
+      const index = place.get(Date.parse(keep.time) / 1000);
+      if (series >= 0 && index !== undefined && this.#value(series, index) !== null) this.#active = { series, index };
+    }
+    this.#build();
+  }
+
+  #value(series, index) {
+    return this.#columns[series]?.[index]?.v ?? null;
+  }
+
+  #point({ series, index }) {
+    const line = this.#data.series[series];
+    const point = this.#columns[series][index];
+    return {
+      series: line.id,
+      label: line.label,
+      time: iso(this.#times[index]),
+      value: point.v,
+      complete: point.complete,
+      reason: point.reason ?? "",
+    };
+  }
+
+  #build() {
+    const width = Math.floor(this.#box.clientWidth);
+    if (!width) return;
+    this.#plot?.destroy();
+    this.#plot = null;
+    this.#drawn = [];
+    this.#labels = [];
+    this.#overlay = [];
+    this.#box.replaceChildren();
+    const known = this.#columns.some((_, series) => this.#times.some((_t, i) => this.#value(series, i) !== null));
+    this.#box.classList.toggle("empty-chart", !known);
+    this.#legend(!known || width < NARROW_PX);
+    if (!known) {
+      const text = this.#data.loading
+        ? "The lines appear with the first counted cells."
+        : "Nothing is known at any frame of this insight.";
+      this.#box.append(element("p", "", text));
+      return;
+    }
+    const style = getComputedStyle(document.documentElement);
+    const css = (name) => style.getPropertyValue(name).trim();
+    const colours = this.#data.series.map((series) => series.custom || css(`--s${series.colour}`));
+    const endLabels = width >= NARROW_PX;
+    const gutter = endLabels ? this.#gutter(width) : 10;
+    const height = endLabels ? Math.round(Math.min(440, Math.max(320, width * 0.4))) : 280;
+    const ticks = this.#yTicks();
+    const axis = {
+      font: AXIS_FONT,
+      stroke: css("--ink-3"),
+      grid: { stroke: css("--line"), width: 1 },
+      ticks: { show: false },
+    };
+    const options = {
+      width,
+      height,
+      padding: [14, gutter, 0, 0],
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
+      legend: { show: false },
+      cursor: { y: false, drag: { x: false, y: false, setScale: false }, points: { show: false } },
+      scales: {
+        x: { time: true, range: (_u, low, high) => this.#xRange(low, high) },
+        y: { range: () => [0, ticks[ticks.length - 1]] },
+      },
+      axes: [
+        {
+          ...axis,
+          size: 44,
+          gap: 6,
+          grid: { show: false },
+          splits: () => this.#xTicks(width - gutter - 50),
+          values: (_u, splits) => splits.map((time, i) => tickText(time, this.#data.unit, i ? splits[i - 1] : null)),
+        },
+        {
+          ...axis,
+          gap: 8,
+          size: 14 + measure(AXIS_FONT, numberText(ticks[ticks.length - 1])),
+          splits: () => ticks,
+          values: (_u, splits) => splits.map(numberText),
+        },
+      ],
+      series: [
+        {},
+        ...this.#data.series.map((series, i) => ({
+          label: series.label,
+          stroke: colours[i],
+          width: 2,
+          dash: series.dash,
+          cap: "round",
+          points: { show: false },
+        })),
+      ],
+      hooks: {
+        drawAxes: [(plot) => this.#drawPinned(plot, css("--accent"))],
+        ready: [(plot) => this.#ready(plot, endLabels ? gutter : 0, colours)],
+        draw: [(plot) => this.#drawMarkers(plot, colours, css("--surface"))],
+        setCursor: [(plot) => this.#pointer(plot)],
+      },
+    };
+    const columns = this.#columns.map((column) => column.map((point) => (point === undefined ? undefined : point.v)));
+    this.#plot = new uPlot(options, [this.#times, ...columns], this.#box);
+    this.#plot.over.addEventListener("click", () => {
+      if (this.#active) this.#choose();
+    });
+    this.#plot.over.addEventListener("mouseleave", () => {
+      if (!this.#keyboard) this.#activate(null);
+    });
+    this.#box.append(this.#tip);
+  }
+
+  /** What needs the plot's measures, which it takes a moment after it was made. */
+  #ready(plot, gutter, colours) {
+    this.#plot = plot;
+    if (gutter) this.#endLabels(gutter, colours);
+    this.#showTip();
+  }
+
+  #legend(shown) {
+    const legend = document.getElementById("legend");
+    if (legend) legend.hidden = !shown;
+  }
+
+  #gutter(width) {
+    const widest = Math.max(
+      ...this.#data.series.map((series, i) => measure(LABEL_FONT, this.#labelText(series, i).join("  "))),
+    );
+    return Math.ceil(Math.min(widest + 26, GUTTER_MAX_PX, width * 0.3));
+  }
+
+  #lastIndex(series) {
+    for (let i = this.#times.length - 1; i >= 0; i--) if (this.#value(series, i) !== null) return i;
+    return -1;
+  }
+
+  #labelText(series, i) {
+    const last = this.#lastIndex(i);
+    return last < 0 ? [series.label] : [series.label, numberText(this.#value(i, last))];
+  }
+
+  #xRange(low, high) {
+    if (low !== high) {
+      const pad = (high - low) * 0.012;
+      return [low - pad, high + pad];
+    }
+    return [low - 43200, high + 43200];
+  }
+
+  #xTicks(width) {
+    const count = this.#times.length;
+    const room = Math.max(1, Math.floor(width / (this.#data.unit === "MONTH" || this.#data.unit === "YEAR" ? 54 : 64)));
+    const step = [1, 2, 3, 4, 6, 12, 24, 48, 96].find((k) => Math.ceil(count / k) <= room) ?? count;
+    return this.#times.filter((_, i) => (count - 1 - i) % step === 0);
+  }
+
+  #yTicks() {
+    const top = Math.max(1, ...this.#columns.flatMap((column) => column.map((point) => point?.v ?? 0)));
+    const rough = top / 4;
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = Math.max(1, [1, 2, 2.5, 5, 10].map((k) => k * power).find((k) => k >= rough && (k >= 10 || k % 1 === 0)) ?? 10 * power);
+    const ticks = [0];
+    while (ticks[ticks.length - 1] < top) ticks.push(ticks.length * step);
+    return ticks;
+  }
+
+  #drawPinned(plot, colour) {
+    if (this.#pinnedTime === null || !this.#times.includes(this.#pinnedTime)) return;
+    const x = Math.round(plot.valToPos(this.#pinnedTime, "x", true));
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.strokeStyle = colour;
+    ctx.lineWidth = 1.5 * devicePixelRatio;
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    ctx.restore();
+  }
+
+  #drawMarkers(plot, colours, surface) {
+    const { ctx, bbox } = plot;
+    const ratio = devicePixelRatio;
+    const crowded = bbox.width / ratio / Math.max(1, this.#times.length) < CROWDED_PX;
+    this.#drawing = [];
+    ctx.save();
+    this.#data.series.forEach((series, s) => {
+      const last = this.#lastIndex(s);
+      this.#times.forEach((time, i) => {
+        const point = this.#columns[s][i];
+        if (!point || point.v === null) return;
+        const on = this.#active?.series === s && this.#active.index === i;
+        const alone = this.#value(s, i - 1) === null && this.#value(s, i + 1) === null;
+        if (crowded && point.complete && !on && !alone && i !== last) return;
+        const x = plot.valToPos(time, "x", true);
+        const y = plot.valToPos(point.v, "y", true);
+        const radius = (on ? MARKER_PX + 2 : MARKER_PX) * ratio;
+        ctx.beginPath();
+        traceMarker(ctx, series.marker, x, y, radius);
+        ctx.lineJoin = "round";
+        ctx.lineWidth = (point.complete ? 1.5 : 2) * ratio;
+        ctx.fillStyle = point.complete ? colours[s] : surface;
+        ctx.strokeStyle = point.complete ? surface : colours[s];
+        ctx.setLineDash([]);
+        ctx.fill();
+        ctx.stroke();
+        this.#drawing.push({
+          series: series.id,
+          label: series.label,
+          time: iso(time),
+          value: point.v,
+          hollow: !point.complete,
+          x: x / ratio,
+          y: y / ratio,
+        });
+      });
+    });
+    ctx.restore();
+    this.#drawn = this.#drawing;
+  }
+
+  #endLabels(gutter, colours) {
+    const plot = this.#plot;
+    const ratio = devicePixelRatio;
+    const left = plot.bbox.left / ratio + plot.bbox.width / ratio;
+    const top = plot.bbox.top / ratio;
+    const bottom = top + plot.bbox.height / ratio;
+    const wanted = this.#data.series.flatMap((series, s) => {
+      const last = this.#lastIndex(s);
+      if (last < 0) return [];
+      const x = plot.valToPos(this.#times[last], "x", true) / ratio;
+      return [{ s, series, x, y: plot.valToPos(this.#value(s, last), "y", true) / ratio }];
+    });
+    const places = placeLabels(wanted.map((label) => label.y), LABEL_GAP_PX, top, bottom);
+    if (!places) {
+      this.#legend(true);
+      return;
+    }
+    const leaders = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    leaders.setAttribute("class", "end-leader");
+    leaders.setAttribute("aria-hidden", "true");
+    leaders.setAttribute("width", "100%");
+    leaders.setAttribute("height", "100%");
+    this.#box.append(leaders);
+    wanted.forEach(({ s, series, x, y }, i) => {
+      const at = places[i];
+      const label = element("div", "end-label");
+      const [name, value] = this.#labelText(series, s);
+      label.append(element("span", "", name), " ", element("b", "", value));
+      label.title = name;
+      label.style.setProperty("--c", colours[s]);
+      label.style.left = `${left + 16}px`;
+      label.style.top = `${at}px`;
+      label.style.maxWidth = `${gutter - 18}px`;
+      label.setAttribute("aria-hidden", "true");
+      this.#box.append(label);
+      if (Math.abs(at - y) > 3 || left - x > 24) {
+        const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+        path.setAttribute("d", `M${x + 7} ${y}L${Math.max(x + 7, left + 4)} ${at}H${left + 12}`);
+        leaders.append(path);
+      }
+      this.#labels.push({
+        label: name,
+        text: label.textContent,
+        top: label.offsetTop - label.offsetHeight / 2,
+        height: label.offsetHeight,
+        left: label.offsetLeft,
+        width: label.offsetWidth,
+      });
+    });
+  }
+
+  #pointer(plot) {
+    const { left, top, idx } = plot.cursor;
+    if (left < 0 || idx === null || idx === undefined) return;
+    this.#keyboard = false;
+    let best = null;
+    this.#data.series.forEach((_, series) => {
+      const value = this.#value(series, idx);
+      if (value === null) return;
+      const distance = Math.abs(plot.valToPos(value, "y") - top);
+      if (!best || distance < best.distance) best = { series, index: idx, distance };
+    });
+    this.#activate(best && { series: best.series, index: best.index });
+  }
+
+  #activate(point) {
+    const same = point?.series === this.#active?.series && point?.index === this.#active?.index;
+    this.#active = point;
+    if (same) return;
+    this.#plot?.redraw(false, false);
+    this.#showTip();
+    this.#onActive(point ? this.#point(point) : null, this.#keyboard);
+  }
+
+  #choose() {
+    this.#onChoose(this.#point(this.#active));
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.#plot) return;
+    const moves = {
+      ArrowLeft: () => this.#step(-1),
+      ArrowRight: () => this.#step(1),
+      Home: () => this.#step(-Infinity),
+      End: () => this.#step(Infinity),
+      ArrowUp: () => this.#change(-1),
+      ArrowDown: () => this.#change(1),
+      Enter: () => this.#active && this.#choose(),
+      " ": () => this.#active && this.#choose(),
+      Escape: () => this.#activate(null),
+    };
+    if (!(event.key in moves)) return;
+    event.preventDefault();
+    this.#keyboard = true;
+    moves[event.key]();
+  }
+
+  /** Moves along the points of the active series; with none active, to the pinned or the newest point. */
+  #step(by) {
+    this.#keyboard = true;
+    const series = this.#active?.series ?? this.#columns.findIndex((_, s) => this.#lastIndex(s) >= 0);
+    if (series < 0) return;
+    const known = this.#times.map((_, i) => i).filter((i) => this.#value(series, i) !== null);
+    let at = this.#active ? known.indexOf(this.#active.index) : -1;
+    if (!this.#active && Number.isFinite(by)) {
+      const pinned = this.#times.indexOf(this.#pinnedTime);
+      at = known.includes(pinned) ? known.indexOf(pinned) : known.length - 1;
+    } else {
+      at = Math.min(known.length - 1, Math.max(0, at + by));
+    }
+    this.#activate({ series, index: known[at] });
+  }
+
+  /** Moves to the series whose value at this frame is the next one above or below. */
+  #change(by) {
+    if (!this.#active) return this.#step(0);
+    const { series, index } = this.#active;
+    const here = this.#data.series
+      .map((_, s) => ({ s, v: this.#value(s, index) }))
+      .filter(({ v }) => v !== null)
+      .sort((a, b) => b.v - a.v || a.s - b.s);
+    const at = here.findIndex(({ s }) => s === series) + by;
+    if (here[at]) this.#activate({ series: here[at].s, index });
+  }
+
+  #showTip() {
+    const active = this.#active;
+    this.#tip.hidden = !active || !this.#plot;
+    if (this.#tip.hidden) return;
+    const { series: on, index } = active;
+    this.#tip.replaceChildren(element("div", "when", momentText(this.#times[index], this.#data.unit)));
+    this.#data.series.forEach((series, s) => {
+      const point = this.#columns[s][index];
+      if (!point) return;
+      const row = element("div", s === on ? "row on" : "row");
+      const key = document.querySelectorAll("#legend .key")[s]?.cloneNode(true);
+      if (key) row.append(key);
+      row.append(element("span", "name", series.label), element("b", "", point.v === null ? "not known" : numberText(point.v)));
+      this.#tip.append(row);
+      if (point.v !== null && !point.complete) {
+        this.#tip.append(element("div", "why", `incomplete: ${point.reason || "not all repositories are counted"}`));
+      }
+    });
+    const point = this.#columns[on][index];
+    if (point.check) {
+      const check = element("div", "check");
+      const { repository, commit, command, how, value, of } = point.check;
+      check.append(`${of > 1 ? `of it ${numberText(value)} in ` : ""}${repository}`);
+      if (commit) check.append(" at ", element("span", "mono", commit.slice(0, 10)));
+      if (command) check.append(element("code", "", command));
+      else if (how) check.append(element("div", "", how));
+      if (of > 1) check.append(element("div", "", `Click for all ${of} repositories.`));
+      this.#tip.append(check);
+    }
+    this.#placeTip(index, on);
+  }
+
+  #placeTip(index, series) {
+    const plot = this.#plot;
+    const ratio = devicePixelRatio;
+    const x = plot.valToPos(this.#times[index], "x", true) / ratio;
+    const y = plot.valToPos(this.#value(series, index), "y", true) / ratio;
+    const { offsetWidth: width, offsetHeight: height } = this.#tip;
+    const room = this.#box.clientWidth;
+    // Towards the middle of the chart, so that the newest points stay in sight.
+    let left = x > room * 0.45 ? x - width - 16 : x + 16;
+    if (left + width > room) left = x - width - 16;
+    if (left < 0) left = Math.max(0, Math.min(room - width, x - width / 2));
+    const narrow = width > room - 120;
+    let top = Math.max(0, y - height - 12);
+    if (narrow && y - height - 12 < 0) top = y + 16;
+    this.#tip.style.transform = `translate(${Math.round(left)}px, ${Math.round(top)}px)`;
+  }
+}
+
+const scratch = document.createElement("canvas").getContext("2d");
+
+function measure(font, text) {
+  scratch.font = font;
+  return scratch.measureText(text).width;
+}
+
+function element(tag, name, text = "") {
+  const made = document.createElement(tag);
+  if (name) made.className = name;
+  if (text) made.textContent = text;
+  return made;
+}
+
+function iso(seconds) {
+  return new Date(seconds * 1000).toISOString().replace(".000Z", "Z");
+}

@@ -1,0 +1,68 @@
+// The page of one insight: chart, chosen frame in the address (?at=), live while cells are open.
+//
+// For tests and the curious, `window.millstream.chart` shows read-only what is drawn:
+//   .drawn   markers as painted: {series, label, time, value, hollow, x, y}; a missing point has none
+//   .labels  labels at the line ends as placed: {label, text, top, height, left, width}
+//   .active  the point under cursor or keys, or null
+//   .loading whether cells are open
+
+import { LineChart } from "./chart.js";
+import { momentText, numberText } from "./format.js";
+import { refresh } from "./page.js";
+
+const box = document.getElementById("chart");
+const says = document.getElementById("chart-says");
+
+const read = () => JSON.parse(document.getElementById("chart-data").textContent);
+let data = read();
+let shown = "";
+
+const chart = new LineChart(box, {
+  onActive(point, byKeyboard) {
+    if (!byKeyboard) return;
+    says.textContent = point ? spoken(point) : "";
+  },
+  onChoose(point) {
+    go(point.time, true);
+  },
+});
+
+function spoken(point) {
+  const when = momentText(Date.parse(point.time) / 1000, data.unit);
+  const flaw = point.complete ? "" : `, incomplete: ${point.reason || "not all repositories are counted"}`;
+  return `${when}: ${point.label} ${numberText(point.value)}${flaw}`;
+}
+
+function show() {
+  const text = document.getElementById("chart-data").textContent;
+  if (text === shown) return;
+  shown = text;
+  data = read();
+  chart.show(data);
+}
+
+/** Chooses the frame `at` (RFC 3339, empty for none), in the address and on the page. */
+async function go(at, reveal) {
+  const url = new URL(location.href);
+  if (at) url.searchParams.set("at", at);
+  else url.searchParams.delete("at");
+  if (url.href !== location.href) history.pushState({}, "", url);
+  await refresh(url.href);
+  if (at && reveal) document.getElementById("breakdown").scrollIntoView({ block: "nearest" });
+}
+
+document.addEventListener("millstream:refreshed", show);
+addEventListener("popstate", () => refresh(location.href));
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-at]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  go(link.dataset.at, true);
+});
+
+const reading = {};
+for (const name of ["drawn", "labels", "active"]) Object.defineProperty(reading, name, { get: () => chart[name], enumerable: true });
+Object.defineProperty(reading, "loading", { get: () => data.loading, enumerable: true });
+window.millstream = Object.freeze({ chart: Object.freeze(reading) });
+
+show();

@@ -1,0 +1,202 @@
+"""Answers in the exact shape of the GraphQL schema, and a context that gives them: pages without a stack."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from starlette.templating import Jinja2Templates
+
+from api.auth.user import User
+from api.context import GraphQLAnswer
+from api.graphql.ids import insight_id_of
+from api.web import TEMPLATES
+
+SHA = "3f2a91c8d07b5e6412f0a9d8c7b6e5f4a3d2c1b0"
+TIMES = ["2025-12-01T00:00:00Z", *[f"2026-{month:02d}-01T00:00:00Z" for month in range(1, 12)]]
+OLD = [182, 176, 171, 150, 149, 131, 120, 96, 81, 60, 41, 22]
+NEW = [0, 3, 9, 24, 31, 52, 60, 88, 103, 126, 149, 171]
+PARTLY = [None, None, 12, 14, 14, 20, 24, 23, 25, 160, 160, 165]
+REPOSITORIES = ("git.example.com/shop/gateway", "git.example.com/shop/billing")
+AS_OF = [
+    {"projection": "insights", "appliedUpTo": "2026-11-22T11:58:00Z"},
+    {"projection": "series_points", "appliedUpTo": "2026-11-22T12:03:04.250Z"},
+]
+
+Values = list[int | None]
+Json = dict[str, object]
+
+
+def line(number: int, label: str, query: str, values: Values, incomplete: Mapping[int, list[str]]) -> Json:
+    """One entry of ``dataSeries``."""
+    return {
+        "seriesId": f"s:{number:064X}",
+        "label": label,
+        "query": query,
+        "times": TIMES,
+        "values": values,
+        "complete": [i not in incomplete and value is not None for i, value in enumerate(values)],
+        "incompletePoints": [{"dateTime": TIMES[i], "reasons": reasons} for i, reasons in incomplete.items()],
+        "status": {"isLoadingData": False, "plannedCells": 24, "doneCells": 24, "failedCells": 0},
+    }
+
+
+def view(number: int, title: str, lines: list[Json], *, loading: bool = False, done: int = 24) -> Json:
+    """One node of ``insightViews``."""
+    for entry in lines:
+        entry["status"] = {
+            "isLoadingData": loading,
+            "plannedCells": 24 if done or not loading else 0,
+            "doneCells": done,
+            "failedCells": 0,
+        }
+    return {
+        "databaseID": str(number),
+        "title": title,
+        "description": "The old call should reach zero before the winter freeze." if number == 1 else "",
+        "isLoadingData": loading,
+        "dataSeries": lines,
+        "presentation": {"seriesPresentation": [{"seriesId": e["seriesId"], "color": ""} for e in lines]},
+        "timeScope": {"unit": "MONTH", "value": 1},
+        "repositoryDefinition": {"search": "", "allRepositories": True},
+    }
+
+
+def views() -> list[Json]:
+    """A migration being counted, a finished one, one with incomplete points, one just created."""
+    old = ("legacy urlopen", "urlopen(", [*OLD])
+    new = ("pooled client", "client.fetch(", [*NEW])
+    retries = ("retries", "retry lang:python", [*PARTLY])
+    flaws = {3: ["shallow"], 4: ["shallow", "pending"]}
+
+    def three() -> list[Json]:
+        return [line(1, *old, {}), line(2, *new, flaws), line(3, *retries, {9: ["missing-object"]})]
+
+    return [
+        view(1, "Migration from urlopen to the pooled client", three(), loading=True, done=21),
+        view(2, "Open notes in the code", [line(1, *old, {})]),
+        view(3, "Regular expressions compiled inside loops, in all services of the shop", three()),
+        view(4, "Just created", [line(4, "TODO", "TODO", [None] * 12, {})], loading=True, done=0),
+    ]
+
+
+def cells_of(node: Json) -> Json:
+    """The answer of ``cells.graphql`` for a node: each value halved between two repositories."""
+    series = []
+    for entry in node["dataSeries"]:  # type: ignore[attr-defined]
+        parts = []
+        for which, name in enumerate(REPOSITORIES):
+            points = [
+                {
+                    "dateTime": time,
+                    "value": None if value is None else (value + which) // 2,
+                    "complete": value is not None and (complete or which == 1),
+                    "reason": None if value is not None and (complete or which == 1) else "shallow",
+                    "commit": SHA if value else None,
+                }
+                for time, value, complete in zip(
+                    entry["times"], entry["values"], entry["complete"], strict=True
+                )
+            ]
+            remote = {"remoteURL": f"/srv/git/{name.rsplit('/', 1)[1]}"}
+            parts.append({"repository": {"name": name, "mirrorInfo": remote}, "points": points})
+        series.append({"seriesId": entry["seriesId"], "perRepository": parts})
+    return {"dataSeries": series}
+
+
+def repository(name: str, *, cloned: bool, error: str | None = None, remote: str = "") -> Json:
+    """One node of ``repositories``."""
+    return {
+        "id": f"id-{name}",
+        "name": name,
+        "mirrorInfo": {"remoteURL": remote or name, "cloned": cloned, "lastError": error, "shallow": False},
+        "defaultBranch": {"displayName": "main", "target": {"oid": SHA}} if cloned else None,
+    }
+
+
+@dataclass
+class FixtureContext:
+    """An ``asking.PageContext``. ``asked`` records (operation name, variables); ``errors`` makes one operation fail."""
+
+    nodes: list[Json] = field(default_factory=views)
+    repositories: list[Json] = field(
+        default_factory=lambda: [
+            repository(REPOSITORIES[0], cloned=True, remote="/srv/git/gateway"),
+            repository(REPOSITORIES[1], cloned=False, remote="https://git.example.com/shop/billing.git"),
+            repository("old", cloned=False, error="no-repository: /srv/old holds no git repository"),
+        ]
+    )
+    errors: dict[str, list[dict[str, object]]] = field(default_factory=dict)
+    asked: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
+    templates: Jinja2Templates = field(default_factory=lambda: Jinja2Templates(TEMPLATES))
+    version: str = "0.1.0"
+
+    async def execute_graphql(
+        self,
+        query: str,
+        variables: Mapping[str, object] | None = None,
+        *,
+        user: User,
+        operation_name: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> GraphQLAnswer:
+        """The canned answer of the operation in ``query``."""
+        name, given = query.split()[1].partition("(")[0], variables or {}
+        self.asked.append((name, given))
+        if name in self.errors:
+            return GraphQLAnswer(data=None, errors=self.errors[name])
+        answers: dict[str, Callable[[Mapping[str, object]], dict[str, object]]] = {
+            "Insights": self._insights,
+            "Insight": self._insight,
+            "Cells": self._cells,
+            "Repositories": self._repositories,
+            "RepositoryNames": self._repositories,
+            "ValidateQuery": _validated,
+            "ValidateScope": _scope_validated,
+            "CountScope": lambda _: {"previewRepositoriesFromQuery": {"numberOfRepositories": 2}},
+            "CreateInsight": lambda _: {
+                "createLineChartSearchInsight": {"view": {"id": "x", "databaseID": "1"}, "position": "p"}
+            },
+            "AddRepository": lambda _: {"addRepository": {"repository": {"name": "x"}, "position": "p"}},
+        }
+        return GraphQLAnswer(data=answers[name](given))
+
+    def _insights(self, given: Mapping[str, object]) -> dict[str, object]:
+        find = str(given.get("find") or "").lower()
+        nodes = [node for node in self.nodes if find in str(node["title"]).lower()]
+        page = {"endCursor": None, "hasNextPage": False}
+        found = {"nodes": nodes, "totalCount": len(nodes), "pageInfo": page, "asOf": AS_OF}
+        return {"insightViews": found, "repositories": {"totalCount": len(self.repositories)}}
+
+    def _chosen(self, given: Mapping[str, object]) -> list[Json]:
+        wanted = str(insight_id_of(str(given["id"])))
+        return [node for node in self.nodes if node["databaseID"] == wanted]
+
+    def _insight(self, given: Mapping[str, object]) -> dict[str, object]:
+        return {"insightViews": {"nodes": self._chosen(given), "asOf": AS_OF}}
+
+    def _cells(self, given: Mapping[str, object]) -> dict[str, object]:
+        return {"insightViews": {"nodes": [cells_of(node) for node in self._chosen(given)]}}
+
+    def _repositories(self, given: Mapping[str, object]) -> dict[str, object]:
+        page = {"endCursor": None, "hasNextPage": False}
+        return {
+            "repositories": {
+                "nodes": self.repositories,
+                "totalCount": len(self.repositories),
+                "pageInfo": page,
+                "asOf": AS_OF,
+            }
+        }
+
+
+def _validated(given: Mapping[str, object]) -> dict[str, object]:
+    query = str(given["query"])
+    at = query.find("author:")
+    fault = {"invalidReason": "author: needs type:commit or type:diff", "position": at, "length": 7}
+    whole = {"isValid": True, "invalidReason": None, "position": None, "length": None, "notices": []}
+    return {"validateInsightQuery": whole if at < 0 else {**whole, **fault, "isValid": False}}
+
+
+def _scope_validated(given: Mapping[str, object]) -> dict[str, object]:
+    good = str(given["query"]).startswith(("repo:", "-repo:"))
+    reason = None if good else "A scope holds only repo: filters."
+    return {"validateScopedInsightQuery": {"isValid": good, "invalidReason": reason}}
