@@ -17,6 +17,7 @@ from tests.stack import (
     fresh_database,
     remove_stale_homes,
 )
+from tests.support.system import RunningSystem, running_system
 
 _KEPT = ("MILLSTREAM_TEST_", "MILLSTREAM_REQUIRE_", "MILLSTREAM_MAVEN_")
 _ENVIRON = dict(os.environ)
@@ -61,3 +62,10 @@ def database(stack: StackUnderTest, request: pytest.FixtureRequest) -> Iterator[
     name = Path(str(request.node.path)).stem.removeprefix("test_")
     with fresh_database(stack.database_url, name) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def system(own_environment: None) -> Iterator[RunningSystem]:
+    """A whole Millstream (``millstream up``) for the run, shared: name your repositories and insights so that they are yours."""
+    with running_system() as running:
+        yield running
