@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+import psycopg
 import sqlalchemy
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Engine
@@ -77,6 +78,18 @@ def decided_topics(settings: Settings, admin: KafkaAdmin) -> tuple[TopicSpec, ..
                     remedy="point MILLSTREAM_KAFKA_BOOTSTRAP and MILLSTREAM_DATABASE_URL at one installation, or give this one an empty database",
                 )
             return all_topics(int(_decide(connection, PARTITIONS, str(wanted))))
+    finally:
+        engine.dispose()
+
+
+def kept_topics(settings: Settings, admin: KafkaAdmin) -> tuple[TopicSpec, ...]:
+    """The list of topics for looking only: nothing is decided where nothing was set up yet."""
+    engine = make_engine(settings, Role.APP, pool_size=1, name="topics")
+    try:
+        return all_topics(partitions(engine))
+    except (NotInstalled, sqlalchemy.exc.OperationalError, psycopg.OperationalError):
+        there = admin.describe([Topic.REPOSITORIES])
+        return all_topics(there[Topic.REPOSITORIES].partitions if there else settings.partitions)
     finally:
         engine.dispose()
 

@@ -354,7 +354,8 @@ def _read_file(file: Path) -> dict[str, Any]:
     unknown = sorted(set(flat) - set(Settings.model_fields))
     if unknown:
         raise SettingsInvalid(
-            f"{file} has the unknown key {unknown[0]!r}", remedy="millstream config lists every key"
+            f"{file} has the unknown key {unknown[0]!r}",
+            remedy="millstream config lists every key, and with --explain what it is for",
         )
     return flat
 
@@ -378,7 +379,8 @@ def _validated(values: Mapping[str, Any], sources: Mapping[str, Source], file: P
         where = f" (in {file})" if source is Source.FILE else ""
         shown = f"{PREFIX}{name.upper()}" if source is Source.ENVIRONMENT else name
         raise SettingsInvalid(
-            f"{shown}{where}: {first['msg']}", remedy="millstream config --help explains every key"
+            f"{shown}{where}: {first['msg']}",
+            remedy="correct it, or unset it to get the default; millstream config --explain says what each is for",
         ) from error
 
 

@@ -241,7 +241,7 @@ def _build(record: Record, attributes: dict[str, str], data: bytes, registry: Re
 
 def decode_payload(event_type: EventType, data: bytes) -> Payload:
     """The payload in these bytes. Raises msgspec.DecodeError (UnicodeDecodeError for what is not UTF-8)."""
-    if b"\\u0000" in data and _NUL.search(data):
+    if b"\\" in data and _NUL.search(data):
         raise msgspec.ValidationError("text with a NUL character cannot be kept in a database")
     return _decoder(event_type.payload)(data)
 

@@ -1,0 +1,187 @@
+"""``millstream config`` and ``topics``: what this installation is told to be, and what its log has to be."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from infra.installation import decided_topics, kept_topics, set_up_database
+from infra.kafka.admin import KafkaAdmin, TopicDescription
+from infra.settings import PREFIX, Settings, load_settings
+from infra.topics import FOR_EVER_MS, TopicChange, TopicSpec, apply, verify
+
+_DIFFERENT: Final = 1
+_HOUR_MS: Final = 60 * 60 * 1000
+
+
+@click.command(epilog="Example: millstream config --json | jq .kafka_bootstrap.value")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object: {name: {value, source, variable, description}}."
+)
+@click.option("--explain", is_flag=True, help="Say what each setting is for.")
+def config(as_json: bool, explain: bool) -> None:
+    """Show every setting, where its value comes from, and secrets masked.
+
+    Sources: env (MILLSTREAM_<NAME>), file (millstream.toml, or the one that MILLSTREAM_CONFIG names), stack (the embedded
+    servers that run in this home), default.
+    """
+    settings = load_settings()
+    values, sources = settings.masked(), settings.sources
+    if as_json:
+        _print_json(
+            {
+                name: {
+                    "value": value,
+                    "source": sources[name].value,
+                    "variable": PREFIX + name.upper(),
+                    "description": Settings.model_fields[name].description,
+                }
+                for name, value in values.items()
+            }
+        )
+        return
+    rows = [
+        (
+            name,
+            _plain(value),
+            sources[name].value,
+            *((Settings.model_fields[name].description or "",) if explain else ()),
+        )
+        for name, value in values.items()
+    ]
+    _print_table(("NAME", "VALUE", "SOURCE", *(("WHAT FOR",) if explain else ())), rows)
+
+
+@click.group()
+def topics() -> None:
+    """The topics of the log: list, create and repair, verify."""
+
+
+@topics.command("list", epilog="Example: millstream topics list --json")
+@click.option("--json", "as_json", is_flag=True, help="One JSON list.")
+def list_(as_json: bool) -> None:
+    """Every topic: key, partitions, retention, records on it now, and what it holds."""
+    settings = load_settings()
+    with KafkaAdmin(settings) as admin:
+        specs = kept_topics(settings, admin)
+        there = admin.describe([spec.name for spec in specs])
+        shown = [_topic(spec, there.get(spec.name), admin) for spec in specs]
+    if as_json:
+        _print_json(shown)
+        return
+    _print_table(
+        ("TOPIC", "KEY", "PARTITIONS", "KEPT FOR", "RECORDS", "HOLDS"),
+        [
+            (
+                str(topic["name"]),
+                str(topic["key"]),
+                str(topic["partitions"]),
+                _duration(topic["retention_ms"]),
+                "missing" if topic["records"] is None else f"{topic['records']:,}",
+                str(topic["holds"]),
+            )
+            for topic in shown
+        ],
+    )
+
+
+@topics.command("apply", epilog="Example: millstream topics apply")
+@click.option("--json", "as_json", is_flag=True, help="One JSON list of what was changed.")
+def apply_(as_json: bool) -> None:
+    """Create missing topics and repair their settings; a second call changes nothing.
+
+    Sets up roles and schemas of the database too, where they are missing: the partition count is kept there. A topic with
+    another partition count is refused, since its keys would move.
+    """
+    settings = load_settings()
+    set_up_database(settings)
+    with KafkaAdmin(settings) as admin:
+        changes = apply(admin, decided_topics(settings, admin), settings.kafka_replication_factor)
+    _print_changes(changes, as_json)
+
+
+@topics.command("verify", epilog="Example: millstream topics verify || millstream topics apply")
+@click.option("--json", "as_json", is_flag=True, help="One JSON list of differences.")
+@click.pass_context
+def verify_(ctx: click.Context, as_json: bool) -> None:
+    """Compare the topics with the list and change nothing. Exit code 1 when they differ."""
+    settings = load_settings()
+    with KafkaAdmin(settings) as admin:
+        changes = verify(admin, kept_topics(settings, admin))
+    _print_changes(changes, as_json, before="IS", after="HAS TO BE")
+    if changes:
+        ctx.exit(_DIFFERENT)
+
+
+def _topic(spec: TopicSpec, there: TopicDescription | None, admin: KafkaAdmin) -> dict[str, Any]:
+    marks = admin.watermarks(spec.name) if there is not None else None
+    return {
+        "name": str(spec.name),
+        "key": spec.key,
+        "partitions": spec.partitions if there is None else there.partitions,
+        "retention_ms": spec.retention_ms,
+        "guarded": spec.guarded,
+        "records": None if marks is None else sum(mark.end - mark.start for mark in marks.values()),
+        "holds": spec.holds,
+    }
+
+
+def _print_changes(
+    changes: Sequence[TopicChange], as_json: bool, *, before: str = "BEFORE", after: str = "AFTER"
+) -> None:
+    if as_json:
+        _print_json(
+            [
+                {
+                    "topic": str(change.topic),
+                    "name": change.name,
+                    "before": change.before or None,
+                    "after": change.after,
+                }
+                for change in changes
+            ]
+        )
+    elif changes:
+        rows = [
+            (str(change.topic), change.name, change.before or "absent", change.after) for change in changes
+        ]
+        _print_table(("TOPIC", "WHAT", before, after), rows)
+    else:
+        click.echo("Every topic is as it has to be.")
+
+
+def _duration(retention_ms: int) -> str:
+    return "ever" if retention_ms == FOR_EVER_MS else f"{retention_ms // _HOUR_MS} h"
+
+
+def _plain(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value) or "-"
+    return str(value)
+
+
+def _print_json(value: object) -> None:
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns on a terminal, tab-separated lines elsewhere."""
+    console = Console()
+    if not console.is_terminal:
+        click.echo("\n".join("\t".join(row) for row in (header, *rows)))
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    console.print(table)
+
+
+commands: list[click.Command] = [config, topics]
