@@ -37,7 +37,9 @@ def empty_home() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def running(own_stack: StackUnderTest) -> StackUnderTest:
     """A stack of its own, because roles and their passwords are shared by all databases of one; psql logs in as them."""
-    set_up_database(load_settings({"MILLSTREAM_HOME": str(own_stack.home)}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MILLSTREAM_HOME", str(own_stack.home))
+        set_up_database(load_settings())
     return own_stack
 
 
