@@ -6,3 +6,129 @@
 A request passes, outermost first: security headers, request metrics, Guard (Host, token or session), Bodies (cap,
 gzip), WriteCheck (Origin and CSRF for writes by cookie), routes.
 """
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from sqlalchemy import Engine
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Router
+from starlette.staticfiles import StaticFiles
+from starlette.templating import Jinja2Templates
+
+from api import web
+from api.auth.guard import GatePolicy, Guard, WriteCheck
+from api.auth.sessions import Sessions
+from api.auth.tokens import admin_token
+from api.context import AppContext
+from api.graphql.execute import GraphQLService
+from api.graphql.limits import OperationLimits
+from api.graphql.operation import Services
+from api.http import graphql, health, login
+from api.http.bodies import Bodies, BodyPolicy
+from api.http.headers import SecurityHeaders
+from api.http.measuring import Measuring
+from api.http.refusals import refusal
+from infra.kafka.producer import Publisher
+from infra.postgres.connect import engine as make_engine
+from infra.postgres.role import Role
+from infra.settings import Settings
+from projections.reading import Reader
+
+
+def create_app(
+    settings: Settings,
+    *,
+    limits: OperationLimits | None = None,
+    bodies: BodyPolicy | None = None,
+    on_start: Callable[[], None] = lambda: None,
+) -> Starlette:
+    """The application over the Kafka and Postgres of ``settings``; its lifespan closes what it opened.
+
+    ``on_start`` is called once requests are answered.
+    """
+    engine = make_engine(settings, Role.APP, name="api")
+    reader, publisher = Reader(engine), Publisher(settings, client_id="millstream-api")
+    context = make_context(settings, reader, publisher, limits or OperationLimits())
+    routes = [
+        *graphql.routes(context),
+        *health.routes(context, health.readiness(settings, reader)),
+        *login.routes(context),
+        Mount("/static", StaticFiles(directory=web.STATIC), name="static"),
+        *web.routes(context),
+    ]
+    router = Router(routes)
+    return Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(Measuring, router=router),
+            Middleware(
+                Guard,
+                token=admin_token(settings.home),
+                sessions=context.sessions,
+                policy=GatePolicy(hosts=frozenset(settings.allowed_hosts)),
+            ),
+            Middleware(Bodies, policy=bodies or BodyPolicy()),
+            Middleware(WriteCheck),
+        ],
+        exception_handlers={HTTPException: _refused, Exception: _broken},
+        lifespan=_lifespan(engine, reader, publisher, on_start),
+    )
+
+
+def make_context(
+    settings: Settings, reader: Reader, publisher: Publisher, limits: OperationLimits
+) -> AppContext:
+    """What endpoints and pages share; also for callers without HTTP."""
+    services = Services(reader=reader, publisher=publisher, limits=limits, version=product_version())
+    return AppContext(
+        settings=settings,
+        reader=reader,
+        publisher=publisher,
+        sessions=Sessions.of_home(settings.home),
+        templates=Jinja2Templates(directory=web.TEMPLATES),
+        execute_graphql=GraphQLService(services),
+        version=services.version,
+    )
+
+
+def product_version() -> str:
+    """The version of the installed distribution."""
+    try:
+        return version("millstream")
+    except PackageNotFoundError:
+        return "0.0.0-unreleased"
+
+
+def _lifespan(
+    engine: Engine, reader: Reader, publisher: Publisher, on_start: Callable[[], None]
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        on_start()
+        try:
+            yield
+        finally:
+            publisher.close()
+            reader.close()
+            engine.dispose()
+
+    return lifespan
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(status, "REFUSED")
+    detail = str(error.detail) if isinstance(error, HTTPException) else ""
+    return refusal(request.scope, status, code, f"{detail}.")
+
+
+async def _broken(request: Request, _: Exception) -> Response:
+    """Starlette logs the error itself and raises it on to the server."""
+    return refusal(request.scope, 500, "INTERNAL", "Something is broken in Millstream; the log says what.")

@@ -146,6 +146,12 @@ class Settings(BaseSettings):
 
     bind_host: str = Field("127.0.0.1", description="Address that the API listens on.")
     bind_port: int = Field(7080, ge=0, le=65_535, description="Port that the API listens on.")
+    bind_beyond_loopback: bool = Field(
+        False, description="Whether bind_host may be an address that other machines reach."
+    )
+    allowed_hosts: Annotated[list[str], NoDecode] = Field(
+        [], description="Names, beside localhost, under which the API is reached (comma separated)."
+    )
 
     blob_url: str = Field(
         "", description="Where large things go: a folder or an fsspec URL (s3://...); empty: home/blobs."
@@ -183,7 +189,7 @@ class Settings(BaseSettings):
     _sources: dict[str, Source] = PrivateAttr(default_factory=dict)
     _embedded: bool = PrivateAttr(default=False)
 
-    @field_validator("search_large_files", mode="before")
+    @field_validator("search_large_files", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return (

@@ -69,7 +69,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers, path = Headers(scope=scope), scope["path"]
-        if path not in self._policy.any_host_paths and not _host_allowed(headers.get("host", ""), self._policy.hosts):
+        if path not in self._policy.any_host_paths and not _host_allowed(
+            headers.get("host", ""), self._policy.hosts
+        ):
             answer = refusal(scope, 421, "HOST_REFUSED", "This name is not one that Millstream answers to.")
             await answer(scope, receive, send)
             return
@@ -83,7 +85,13 @@ class Guard:
             scope["millstream.session"] = session
             scope["millstream.csrf"] = self._sessions.csrf_token(session)
         if user is None and not self._policy.is_public(path):
-            answer = refusal(scope, 401, "UNAUTHENTICATED", "Open the login link (millstream login prints one), or send 'Authorization: token T'.")
+            answer = refusal(
+                scope,
+                401,
+                "UNAUTHENTICATED",
+                "Open the link that this command prints; programs send 'Authorization: token T'.",
+                command="millstream login",
+            )
             answer.headers["www-authenticate"] = "Bearer"
             await answer(scope, receive, send)
             return

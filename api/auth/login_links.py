@@ -16,7 +16,9 @@ LOGIN_PATH = "/login"
 VALID_FOR_S = 900.0
 
 
-def make_login_link(home: Path, base_url: str, *, valid_for_s: float = VALID_FOR_S, now_s: float | None = None) -> str:
+def make_login_link(
+    home: Path, base_url: str, *, valid_for_s: float = VALID_FOR_S, now_s: float | None = None
+) -> str:
     """A URL below ``base_url`` that logs its first visitor in as the admin, within ``valid_for_s`` seconds."""
     now_s = time.time() if now_s is None else now_s
     folder = home / "login"

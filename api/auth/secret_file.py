@@ -1,5 +1,6 @@
 """Secrets that are made once and kept in files of mode 600."""
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -22,14 +23,14 @@ def kept_secret(path: Path) -> str:
         draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
             write_new(draft, secrets.token_urlsafe(32) + "\n")
-            try:
+            with contextlib.suppress(FileExistsError):
                 os.link(draft, path)
-            except FileExistsError:
-                pass
         finally:
             draft.unlink(missing_ok=True)
     if path.stat().st_mode & 0o077:
-        raise SecretExposed(f"{path} can be read by other users", remedy=f"chmod 600 {path}, and delete it if it was read")
+        raise SecretExposed(
+            f"{path} can be read by other users", remedy=f"chmod 600 {path}, and delete it if it was read"
+        )
     return path.read_text(encoding="ascii").strip()
 
 

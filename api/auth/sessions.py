@@ -77,7 +77,10 @@ class Sessions:
         cookie: SimpleCookie = SimpleCookie()
         cookie[self.cookie_name] = value
         morsel = cookie[self.cookie_name]
-        morsel.update({"path": "/", "max-age": str(max_age_s), "httponly": True, "samesite": "Strict"})
+        morsel["path"] = "/"
+        morsel["max-age"] = str(max_age_s)
+        morsel["httponly"] = True
+        morsel["samesite"] = "Strict"
         if secure:
             morsel["secure"] = True
         return morsel.OutputString()

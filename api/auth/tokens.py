@@ -6,7 +6,7 @@ from pathlib import Path
 from api.auth.secret_file import kept_secret
 from api.auth.user import Means, User, local_admin
 
-TOKEN_FILE = "token"  # noqa: S105 - a file's name
+TOKEN_FILE = "token"
 
 
 def admin_token(home: Path) -> str:

@@ -71,31 +71,52 @@ class Bodies:
         headers = Headers(scope=scope)
         encoding = headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "gzip"):
-            await refusal(scope, 415, "ENCODING_UNSUPPORTED", f"Content-Encoding {encoding!r} is not read; send gzip or none.")(scope, receive, send)
+            await refusal(
+                scope,
+                415,
+                "ENCODING_UNSUPPORTED",
+                f"Content-Encoding {encoding!r} is not read; send gzip or none.",
+            )(scope, receive, send)
             return
         try:
             async with asyncio.timeout(self._policy.read_timeout_s):
                 parts = await _read(receive, headers.get("content-length"), self._policy.size_bytes)
-            body = inflate(parts, self._policy.size_bytes) if encoding == "gzip" and parts else b"".join(parts)
+            body = (
+                inflate(parts, self._policy.size_bytes) if encoding == "gzip" and parts else b"".join(parts)
+            )
         except BodyTooLarge:
             limit = f"{self._policy.size_bytes:,} bytes"
-            await refusal(scope, 413, "BODY_TOO_LARGE", f"The body has more than {limit}, as sent or unpacked.")(scope, receive, send)
+            await refusal(
+                scope, 413, "BODY_TOO_LARGE", f"The body has more than {limit}, as sent or unpacked."
+            )(scope, receive, send)
             return
         except BodyMalformed as error:
             await refusal(scope, 400, "BODY_MALFORMED", f"{error}.")(scope, receive, send)
             return
         except TimeoutError:
-            await refusal(scope, 408, "BODY_TOO_SLOW", f"The body did not arrive within {self._policy.read_timeout_s:g} s.")(scope, receive, send)
+            await refusal(
+                scope,
+                408,
+                "BODY_TOO_SLOW",
+                f"The body did not arrive within {self._policy.read_timeout_s:g} s.",
+            )(scope, receive, send)
             return
         scope[_BODY] = body
         scope["headers"] = [
-            (name, value) for name, value in scope["headers"] if name not in (b"content-encoding", b"content-length", b"transfer-encoding")
+            (name, value)
+            for name, value in scope["headers"]
+            if name not in (b"content-encoding", b"content-length", b"transfer-encoding")
         ] + ([(b"content-length", str(len(body)).encode())] if body else [])
         await self._app(scope, _replay(body, receive), send)
 
 
 async def _read(receive: Receive, content_length: str | None, limit_bytes: int) -> list[bytes]:
-    if content_length is not None and content_length.isascii() and content_length.isdigit() and int(content_length) > limit_bytes:
+    if (
+        content_length is not None
+        and content_length.isascii()
+        and content_length.isdigit()
+        and int(content_length) > limit_bytes
+    ):
         raise BodyTooLarge
     parts: list[bytes] = []
     size_bytes = 0

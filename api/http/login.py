@@ -1,19 +1,15 @@
 """``/login``: a one-time link becomes a session; ``/logout`` ends it."""
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from api.auth.login_links import LOGIN_PATH, take_login_token
 from api.context import AppContext
 from api.http.refusals import refusal
+from api.web.outcomes import outcome_page
 
-# A page that moves on, not a redirect: after a redirect that another site began, a browser would keep the
-# SameSite=Strict cookie back, and the first page would say "not logged in".
-_MOVES_ON = (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><title>Logged in · Millstream</title>'
-    '<meta http-equiv="refresh" content="0;url=/"><p>You are logged in. <a href="/">Go on</a>.</p></html>'
-)
+_COMMAND = "millstream login"
 
 
 def routes(context: AppContext) -> list[BaseRoute]:
@@ -24,11 +20,27 @@ def routes(context: AppContext) -> list[BaseRoute]:
         if request.method == "HEAD":
             return Response()
         if not token:
-            return refusal(request.scope, 401, "UNAUTHENTICATED", "Run 'millstream login' on the machine that runs Millstream and open the link that it prints.")
+            return refusal(
+                request.scope,
+                401,
+                "UNAUTHENTICATED",
+                "Open the link that this command prints, on the machine that runs Millstream.",
+                command=_COMMAND,
+            )
         if not take_login_token(context.settings.home, token):
-            return refusal(request.scope, 401, "LINK_USED", "This link was used before or is too old. 'millstream login' prints a new one.")
+            return refusal(
+                request.scope,
+                401,
+                "LINK_USED",
+                "This link was used before, or is too old. This command prints a new one.",
+                command=_COMMAND,
+            )
         _, cookie = context.sessions.begin(secure=request.url.scheme == "https")
-        response = HTMLResponse(_MOVES_ON)
+        # A page that moves on, not a redirect: after a redirect that another site began, a browser would keep
+        # the SameSite=Strict cookie back, and the first page would say "not logged in".
+        response = outcome_page(
+            200, title="You are logged in", refresh_s=0, go_to="/", actions=(("/", "Go on"),)
+        )
         response.headers["set-cookie"] = cookie
         return response
 

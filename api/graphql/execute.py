@@ -1,0 +1,197 @@
+"""One operation from text to answer: limits, waits, then one snapshot, in a thread of its own."""
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+import structlog
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    FragmentDefinitionNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    execute_sync,
+    specified_rules,
+    validate,
+)
+from graphql.execution.values import get_variable_values
+from graphql.language import OperationType
+from graphql.utilities import get_operation_ast
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.auth.user import User
+from api.context import GraphQLAnswer
+from api.graphql.cost import cost_rule
+from api.graphql.errors import Code, formatted
+from api.graphql.limits import check_shape, parsed
+from api.graphql.operation import Operation, Services, wait_until_applied
+from api.graphql.schema import executable_schema
+from api.graphql.waits import Needs, needs_of
+from projections.catalogue import PROJECTIONS
+from schemas.errors import MillstreamError
+
+_TOPICS: Final[Mapping[str, frozenset[str]]] = {
+    one.name: frozenset(topic.value for topic in one.topics) for one in PROJECTIONS
+}
+_GRACE_S: Final = 5.0
+"""An operation watches its own time; this much later its caller stops waiting for it."""
+_ONLY_QUERIES: Final = GraphQLError(
+    "Only queries may be asked this way.", extensions={"code": Code.GRAPHQL_VALIDATION_FAILED.value}
+)
+_log = structlog.get_logger()
+
+
+class Prepared:
+    """A document that passed all limits, and the operation chosen from it."""
+
+    def __init__(self, document: DocumentNode, operation: OperationDefinitionNode, needs: Needs) -> None:
+        self.document = document
+        self.operation = operation
+        self.needs = needs
+
+
+class GraphQLService:
+    """Runs operations. Implements ``api.context.GraphQLExecutor``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._schema = executable_schema()
+
+    async def __call__(
+        self,
+        query: str,
+        variables: Mapping[str, object] | None = None,
+        *,
+        user: User,
+        operation_name: str | None = None,
+        idempotency_key: str | None = None,
+        read_only: bool = False,
+    ) -> GraphQLAnswer:
+        """Never raises for what the caller asked: errors stand in the answer."""
+        started_s = time.monotonic()
+        patience_s = self._services.limits.time_s + self._services.limits.wait_s + _GRACE_S
+        call = asyncio.to_thread(
+            self._run,
+            query,
+            dict(variables or {}),
+            user,
+            operation_name,
+            idempotency_key,
+            started_s,
+            read_only,
+        )
+        try:
+            return await asyncio.wait_for(call, patience_s)
+        except TimeoutError:
+            error = GraphQLError("The operation took too long.", extensions={"code": Code.TIMEOUT.value})
+            return GraphQLAnswer(data=None, errors=formatted([error]), status=200)
+
+    def _run(
+        self,
+        query: str,
+        variables: dict[str, Any],
+        user: User,
+        operation_name: str | None,
+        idempotency_key: str | None,
+        started_s: float,
+        read_only: bool,
+    ) -> GraphQLAnswer:
+        hide_suggestions = not user.site_admin
+        try:
+            prepared = self._prepared(query, variables, operation_name, hide_suggestions)
+        except _Refused as several:
+            return GraphQLAnswer(data=None, errors=formatted(several.errors), status=400)
+        except GraphQLError as refused:
+            return GraphQLAnswer(data=None, errors=formatted([refused]), status=400)
+        if read_only and prepared.operation.operation is not OperationType.QUERY:
+            return GraphQLAnswer(data=None, errors=formatted([_ONLY_QUERIES]), status=405)
+        try:
+            wait_until_applied(
+                self._services.reader,
+                {name: _TOPICS[name] for name in prepared.needs.projections},
+                prepared.needs.positions,
+                self._services.limits.wait_s,
+            )
+        except (MillstreamError, SQLAlchemyError) as cause:
+            return GraphQLAnswer(
+                data=None, errors=formatted([GraphQLError(str(cause), original_error=cause)])
+            )
+        operation = Operation(
+            self._services,
+            user=user,
+            idempotency_key=idempotency_key,
+            projections=prepared.needs.projections,
+            started_s=time.monotonic(),
+        )
+        try:
+            result = execute_sync(
+                self._schema,
+                prepared.document,
+                context_value=operation,
+                variable_values=variables,
+                operation_name=operation_name,
+                hide_suggestions=hide_suggestions,
+            )
+        finally:
+            operation.close()
+        return self._answer(result, started_s)
+
+    def _prepared(
+        self, query: str, variables: dict[str, Any], operation_name: str | None, hide_suggestions: bool
+    ) -> Prepared:
+        limits = self._services.limits
+        document = parsed(query, limits)
+        check_shape(document, limits)
+        errors = validate(
+            self._schema,
+            document,
+            specified_rules,
+            max_errors=limits.errors,
+            hide_suggestions=hide_suggestions,
+        )
+        if errors:
+            raise _Refused(errors)
+        chosen = get_operation_ast(document, operation_name)
+        if chosen is None:
+            raise GraphQLError("The operation to run is not named, or there is none of this name.")
+        coerced = get_variable_values(self._schema, chosen.variable_definitions or (), variables)
+        if isinstance(coerced, list):
+            raise _Refused(coerced)
+        errors = validate(
+            self._schema,
+            document,
+            [cost_rule(self._schema, limits.cost, coerced.coerced)],
+            max_errors=limits.errors,
+        )
+        if errors:
+            raise _Refused(errors)
+        fragments = {
+            one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)
+        }
+        return Prepared(document, chosen, needs_of(self._schema, chosen, fragments, coerced))
+
+    def _answer(self, result: ExecutionResult, started_s: float) -> GraphQLAnswer:
+        errors = formatted((result.errors or [])[: self._services.limits.errors])
+        status = 200
+        if result.data is None and errors:
+            status = 503 if _all(errors, Code.UNAVAILABLE) else 200
+        _log.debug(
+            "operation_answered", errors=len(errors), duration_s=round(time.monotonic() - started_s, 3)
+        )
+        return GraphQLAnswer(data=result.data, errors=errors, status=status)
+
+
+class _Refused(Exception):
+    """Several errors at once."""
+
+    def __init__(self, errors: Collection[GraphQLError]) -> None:
+        super().__init__(f"{len(errors)} errors")
+        self.errors = list(errors)
+
+
+def _all(errors: Collection[dict[str, object]], code: Code) -> bool:
+    return all(
+        isinstance(found := error["extensions"], dict) and found.get("code") == code.value for error in errors
+    )

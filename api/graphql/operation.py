@@ -1,0 +1,143 @@
+"""What the resolvers of one operation share: who asks, one snapshot, batched reads, and the clock."""
+
+import time
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from api.auth.user import User
+from api.graphql.batches import Batch
+from api.graphql.errors import ApiError, Code
+from api.graphql.limits import OperationLimits
+from infra.kafka.producer import Publisher
+from projections.insights import queries as insights
+from projections.reading import Reader, Snapshot
+from projections.recordings import queries as recordings
+from projections.repositories import queries as repositories
+from projections.series_points import queries as points
+from schemas.envelope import Position
+from schemas.events import SeriesDefinition, SeriesKind
+
+ALL_PROJECTIONS = frozenset({"repositories", "insights", "recordings", "series_points"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Services:
+    """What operations need of the process."""
+
+    reader: Reader
+    publisher: Publisher
+    limits: OperationLimits
+    version: str
+
+
+class Reads:
+    """Batched reads within one snapshot. Who learns of a series announces what will be asked about it."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        connection = snapshot.connection
+        self.repositories: Batch[int, repositories.Repository] = Batch(
+            lambda ids: repositories.by_ids(connection, ids)
+        )
+        self.series: Batch[int, tuple[SeriesDefinition, ...]] = Batch(self._load_series)
+        self.columns: Batch[str, points.SeriesColumns] = Batch(lambda ids: points.columns(connection, ids))
+        self.captures: Batch[str, dict[str, dict[datetime, float]]] = Batch(
+            lambda ids: points.captures(connection, ids)
+        )
+        self.cells: Batch[str, list[points.RepositoryCell]] = Batch(
+            lambda ids: {each: points.per_repository(connection, each) for each in ids}
+        )
+        self.jobs: Batch[int, recordings.Progress] = Batch(lambda ids: recordings.progress(connection, ids))
+
+    def _load_series(self, insight_ids: Collection[int]) -> dict[int, tuple[SeriesDefinition, ...]]:
+        found = insights.series_of(self.snapshot.connection, insight_ids)
+        every = [one for series in found.values() for one in series]
+        self.columns.announce(one.series_id for one in every)
+        self.cells.announce(one.series_id for one in every)
+        self.captures.announce(one.series_id for one in every if one.kind is SeriesKind.CAPTURE)
+        self.repositories.announce(each for one in every for each in one.repositories or ())
+        return found
+
+
+class Operation:
+    """The context value of one execution. Lives in one thread; ``close`` ends its transaction."""
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        user: User,
+        idempotency_key: str | None,
+        projections: Collection[str],
+        started_s: float,
+    ) -> None:
+        self.services = services
+        self.user = user
+        self.idempotency_key = idempotency_key
+        self._projections = projections
+        self._ends_s = started_s + services.limits.time_s
+        self._open = ExitStack()
+        self._reads: Reads | None = None
+
+    @property
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    @property
+    def reads(self) -> Reads:
+        """The snapshot, opened at its first use. Raises ApiError when the operation's time is over."""
+        self.check_time()
+        if self._reads is None:
+            snapshot = self._open.enter_context(self.services.reader.snapshot(sorted(self._projections)))
+            self._reads = Reads(snapshot)
+        return self._reads
+
+    def renew(self) -> None:
+        """End the snapshot, so that what follows sees what was written since."""
+        self._reads = None
+        self._open.close()
+
+    close = renew
+
+    def check_time(self) -> None:
+        if time.monotonic() > self._ends_s:
+            raise ApiError(
+                Code.TIMEOUT, f"The operation took more than {self.services.limits.time_s:g} s: ask for less."
+            )
+
+    def wait_visible(self, projection: str, position: Position, **written: object) -> None:
+        """Wait until ``projection`` has applied what was just written. Raises ACCEPTED_NOT_YET_VISIBLE."""
+        if not self.services.reader.wait_for(projection, [position], self.services.limits.wait_s):
+            raise ApiError(
+                Code.ACCEPTED_NOT_YET_VISIBLE,
+                "It is on the log; the projection has not passed it yet.",
+                remedy="Read again with minPosition, or repeat with the same Idempotency-Key.",
+                position=str(position),
+                **written,
+            )
+        self.renew()
+
+
+def wait_until_applied(
+    reader: Reader,
+    projections: Mapping[str, Collection[str]],
+    positions: Collection[Position],
+    timeout_s: float,
+) -> None:
+    """Wait until every projection has applied those of ``positions`` whose topic it reads (names -> topics).
+
+    Raises ApiError NOT_YET_APPLIED.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    for name, topics in sorted(projections.items()):
+        wanted = [position for position in positions if position.topic in topics]
+        if wanted and not reader.wait_for(name, wanted, max(0.0, deadline_s - time.monotonic())):
+            raise ApiError(
+                Code.NOT_YET_APPLIED,
+                f"The projection {name} has not reached the position after {timeout_s:g} s.",
+                remedy="Try again, or see how far it is behind: millstream lag.",
+                projection=name,
+                positions=[str(position) for position in wanted],
+            )

@@ -1,0 +1,1 @@
+"""One module per family of types: bindables that answer what the SDL of the same name promises."""

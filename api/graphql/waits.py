@@ -1,0 +1,97 @@
+"""Which projections an operation reads, and which positions it wants applied first: known before it runs.
+
+All waits happen before the one transaction is opened, so that every field of the answer sees the same moment.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+
+import msgspec
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+)
+from graphql.execution.values import VariableValues, get_argument_values
+
+from api.graphql.errors import InputRefused
+from api.graphql.operation import ALL_PROJECTIONS
+from schemas.envelope import Position
+
+READ_BY: Final[Mapping[str, frozenset[str]]] = {
+    "node": ALL_PROJECTIONS,
+    "asOf": ALL_PROJECTIONS,
+    "insightViews": ALL_PROJECTIONS,
+    "repository": frozenset({"repositories"}),
+    "repositories": frozenset({"repositories"}),
+    "previewRepositoriesFromQuery": frozenset({"repositories"}),
+    "createLineChartSearchInsight": ALL_PROJECTIONS,
+    "addRepository": frozenset({"repositories"}),
+}
+"""Projections that each root field reads; a root field that is not here reads none."""
+
+
+class Needs(msgspec.Struct, frozen=True):
+    """``projections`` are read by the operation, ``positions`` have to be applied by them first."""
+
+    projections: frozenset[str]
+    positions: tuple[Position, ...]
+
+
+def needs_of(
+    schema: GraphQLSchema,
+    operation: OperationDefinitionNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    variables: VariableValues,
+) -> Needs:
+    """What the operation, already valid, needs before it runs. Raises InputRefused."""
+    root = schema.get_root_type(operation.operation)
+    projections: set[str] = set()
+    positions: set[Position] = set()
+    if root is not None:
+        for field in _root_fields(operation.selection_set, fragments):
+            projections |= READ_BY.get(field.name.value, frozenset())
+            positions.update(_positions(root, field, variables))
+    return Needs(frozenset(projections), tuple(sorted(positions)))
+
+
+def parse_positions(texts: Collection[str], field: str = "minPosition") -> list[Position]:
+    """``topic/partition@offset`` each. Raises InputRefused."""
+    found: list[Position] = []
+    for text in texts:
+        try:
+            found.append(Position.parse(text))
+        except ValueError as error:
+            raise InputRefused(
+                field, f"{text!r} is no position", remedy="topic/partition@offset, as a write returns it."
+            ) from error
+    return found
+
+
+def _root_fields(
+    selections: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode]
+) -> Iterator[FieldNode]:
+    for node in selections.selections:
+        if isinstance(node, FieldNode):
+            yield node
+        elif isinstance(node, InlineFragmentNode):
+            yield from _root_fields(node.selection_set, fragments)
+        elif isinstance(node, FragmentSpreadNode):
+            yield from _root_fields(fragments[node.name.value].selection_set, fragments)
+
+
+def _positions(root: GraphQLObjectType, field: FieldNode, variables: VariableValues) -> list[Position]:
+    definition = root.fields.get(field.name.value)
+    if definition is None or "minPosition" not in definition.args:
+        return []
+    try:
+        given = get_argument_values(definition, field, variables)
+    except GraphQLError:
+        return []  # execution will say what is wrong with the arguments
+    return parse_positions(given.get(definition.args["minPosition"].out_name or "minPosition") or ())
