@@ -1,11 +1,11 @@
 """Reads over the recordings projection, inside a snapshot (``projections.reading``)."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, func, select
 
 from projections.recordings.tables import JOBS
 from schemas.events import Lane, RecordingRequest
@@ -95,8 +95,15 @@ def in_flight(connection: Connection) -> list[InFlight]:
 
 def progress(connection: Connection, insight_ids: Collection[int]) -> dict[int, Progress]:
     """Jobs of each insight by state; every one of ``insight_ids`` has an entry."""
-    query = _by_state().where(JOBS.c.insight_id.in_(list(insight_ids)))
-    return _progress(connection.execute(query), insight_ids)
+    query = (
+        select(JOBS.c.insight_id, JOBS.c.state, func.count())
+        .where(JOBS.c.requested_at.is_not(None), JOBS.c.insight_id.in_(list(insight_ids)))
+        .group_by(JOBS.c.insight_id, JOBS.c.state)
+    )
+    counts: dict[int, dict[str, int]] = {identity: {} for identity in insight_ids}
+    for row in connection.execute(query):
+        counts[row[0]][row[1]] = row[2]
+    return {identity: Progress(**states) for identity, states in counts.items()}
 
 
 def exists(connection: Connection, request_ids: Collection[str]) -> set[str]:
@@ -105,21 +112,6 @@ def exists(connection: Connection, request_ids: Collection[str]) -> set[str]:
         JOBS.c.request_id.in_(list(request_ids)), JOBS.c.requested_at.is_not(None)
     )
     return set(connection.scalars(query))
-
-
-def _by_state() -> Select[tuple[int, str, int]]:
-    return (
-        select(JOBS.c.insight_id, JOBS.c.state, func.count())
-        .where(JOBS.c.requested_at.is_not(None))
-        .group_by(JOBS.c.insight_id, JOBS.c.state)
-    )
-
-
-def _progress(rows: Iterable[Row[tuple[int, str, int]]], insight_ids: Collection[int]) -> dict[int, Progress]:
-    counts: dict[int, dict[str, int]] = {identity: {} for identity in insight_ids}
-    for row in rows:
-        counts[row[0]][row[1]] = row[2]
-    return {identity: Progress(**states) for identity, states in counts.items()}
 
 
 class Attempts(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +123,7 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def attempts(connection: Connection, request_ids: Collection[str]) -> dict[str, Attempts]:
-    """What the table shows of those of ``request_ids`` that it knows, for a dispatcher."""
+    """What the table shows of those of ``request_ids`` that it knows: the dispatcher compares it with its memory."""
     query = select(
         JOBS.c.request_id,
         JOBS.c.state,
