@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from streams.search import regex
 from streams.search.expressions import Expression, Term, terms_of
-from streams.search.matcher import CompiledTerm, compiled, file_value, searchable_text
+from streams.search.matcher import compiled, file_captures, file_value, searchable_text
 
 _SEES_TEXT_ENDS = re.compile(r"\\[AzZ]|\(\?[a-zA-Z]*-")
 _WARM_UP_BLOBS = 400
@@ -27,7 +27,11 @@ class Slice(NamedTuple):
     wanted: int
 
 
-Values = tuple[int, ...]
+class Values(NamedTuple):
+    """What one blob counts: ``counts`` per expression, ``captures`` as (expression, captured value, count)."""
+
+    counts: tuple[int, ...]
+    captures: tuple[tuple[int, bytes, int], ...] = ()
 
 
 class _Scanner(NamedTuple):
@@ -41,12 +45,18 @@ class BufferScanner:
     """Values of a list of expressions for many blobs at once. One per thread: it learns which patterns are rare."""
 
     def __init__(self, expressions: Sequence[Expression]) -> None:
-        self._expressions = tuple(expressions)
-        self._all = (1 << len(self._expressions)) - 1
-        self._idle = tuple(file_value(expression, b"") for expression in self._expressions)
+        self.expressions = tuple(expressions)
+        self._all = (1 << len(self.expressions)) - 1
+        self._captures = tuple(
+            any(term.captures for term in terms_of(expression)) for expression in self.expressions
+        )
+        self._idle = tuple(
+            0 if captures else file_value(expression, b"")
+            for expression, captures in zip(self.expressions, self._captures, strict=True)
+        )
         """What a file counts in which nothing is found: 1 for a pure NOT."""
         masks: dict[Term, int] = {}
-        for index, expression in enumerate(self._expressions):
+        for index, expression in enumerate(self.expressions):
             for term in terms_of(expression):
                 masks[term] = masks.get(term, 0) | 1 << index
         self._masks = masks
@@ -57,7 +67,7 @@ class BufferScanner:
         self._seen = 0
         self._hits = dict.fromkeys(masks, 0)
         self._gated = len(masks) < _FEWEST_FOR_GATE
-        self._zeros = (0,) * len(self._expressions)
+        self._zeros = (0,) * len(self.expressions)
 
     def values(self, buffer: bytes, slices: Sequence[Slice]) -> list[Values | None]:
         """For each slice the values of all expressions, None where all are 0; unwanted ones are 0."""
@@ -112,18 +122,26 @@ class BufferScanner:
     def _one(self, blob: bytes, wanted: int, touched: int | None = None) -> Values | None:
         """Exact values of one blob; expressions outside ``touched`` are known to find nothing."""
         text = searchable_text(blob)
-        values = list(self._zeros)
-        for index, expression in enumerate(self._expressions):
+        counts = list(self._zeros)
+        captures: list[tuple[int, bytes, int]] = []
+        for index, expression in enumerate(self.expressions):
             bit = 1 << index
-            if wanted & bit:
-                known_idle = touched is not None and not touched & bit
-                values[index] = self._idle[index] if known_idle else file_value(expression, text)
-        return tuple(values) if any(values) else None
+            if not wanted & bit:
+                continue
+            if touched is not None and not touched & bit:
+                counts[index] = self._idle[index]
+            elif self._captures[index]:
+                captured = file_captures(expression, text)
+                counts[index] = captured.total()
+                captures.extend((index, value, count) for value, count in captured.items())
+            else:
+                counts[index] = file_value(expression, text)
+        return Values(tuple(counts), tuple(captures)) if any(counts) else None
 
-    def _masked(self, values: Values, wanted: int) -> Values | None:
+    def _masked(self, counts: tuple[int, ...], wanted: int) -> Values | None:
         if wanted != self._all:
-            values = tuple(value if wanted >> index & 1 else 0 for index, value in enumerate(values))
-        return values if any(values) else None
+            counts = tuple(count if wanted >> index & 1 else 0 for index, count in enumerate(counts))
+        return Values(counts) if any(counts) else None
 
 
 def _hit_slices(match_at: regex.MatchAt, buffer: bytes, slices: Sequence[Slice]) -> list[int]:
@@ -148,6 +166,3 @@ def _hit_slices(match_at: regex.MatchAt, buffer: bytes, slices: Sequence[Slice])
         if stop == start:
             at = max(at, start + 1)
     return hits
-
-
-__all__ = ["BufferScanner", "CompiledTerm", "Slice", "Values"]

@@ -29,14 +29,22 @@ class BlobValues(NamedTuple):
     """``values``: of the blobs that count anything. ``unknown``: why a blob could not be counted.
 
     ``too_large``: skipped unless the path is exempt. ``blobs``, ``size_bytes``: what was read.
+    ``order``: ids in the order read; ``clock``: (monotonic time, how many were done by then).
     """
 
     values: dict[bytes, Values]
     unknown: dict[bytes, Reason]
     too_large: set[bytes]
     skipped: Counter[str]
-    blobs: int
-    size_bytes: int
+    order: list[bytes]
+    clock: list[tuple[float, int]]
+    blobs: int = 0
+    size_bytes: int = 0
+
+    def unread_at(self, deadline: float) -> list[bytes]:
+        """Ids of the blobs that were not done by then."""
+        done = max((count for at, count in self.clock if at <= deadline), default=0)
+        return self.order[done:]
 
 
 class _Sized(NamedTuple):
@@ -55,11 +63,12 @@ class BlobReader:
         self._scanner = BufferScanner(expressions)
         self._max_size_bytes = max_size_bytes
         self._deadline = deadline
-        self._result = BlobValues({}, {}, set(), Counter(), 0, 0)
+        self._result = BlobValues({}, {}, set(), Counter(), [], [])
 
     def read(self, requests: Sequence[BlobRequest]) -> BlobValues:
         """Values of all requested blobs."""
         sized = self._sized(requests)
+        self._result.order.extend(request.oid for request in sized)
         done = 0
         if sized:
             with (
@@ -75,6 +84,7 @@ class BlobReader:
                         break
                     self._match(buffer, block)
                     done += len(block)
+                    self._result.clock.append((time.monotonic(), done))
             late = self._deadline is not None and time.monotonic() > self._deadline
             for request in sized[done:]:
                 self._result.unknown[request.oid] = "timeout" if late else "missing-object"

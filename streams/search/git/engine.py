@@ -14,6 +14,7 @@ from streams.search.git.blobs import BlobReader, BlobRequest, BlobValues
 from streams.search.git.command import Git
 from streams.search.git.history import Frames, resolve
 from streams.search.git.state import describe, tip_of
+from streams.search.git.sums import Sums
 from streams.search.git.tally import Tally
 from streams.search.git.trees import TreeMissing, entries
 from streams.search.matcher import MATCHER_VERSION
@@ -57,31 +58,35 @@ class GitEngine:
         if not repository.is_dir():
             raise EngineError(f"{repository} is no folder", remedy="Give the path of a git repository.")
         plans = [_plan(query) for query in request.queries]
-        allowed = [limit for limit in (timeout_s, *(plan.timeout_s for plan in plans)) if limit is not None]
-        deadline = started + min(allowed) if allowed else None
+        deadlines = [_deadline(started, timeout_s, plan.timeout_s) for plan in plans]
+        last = None if None in deadlines else max(filter(None, deadlines), default=None)
         git = Git(repository)
         instants = {instant for query in request.queries for instant in query.instants}
-        frames = resolve(git, tip_of(git, branch), instants)
+        frames = resolve(git, tip_of(git, branch), instants, last)
         tally = Tally(plans, self._limits.large_files)
         resets, bad = _walk(git, frames, tally)
-        blobs = self._read(git, tally, deadline)
-        sums = _Sums(tally, blobs, len(frames.commits), resets)
+        shares = self._read(git, tally, last)
+        sums = Sums(tally, shares, len(frames.commits), resets, deadlines)
         return CountResult(
             cells={
                 query.key: tuple(_cell(sums, frames, plans[index], index, at, bad) for at in query.instants)
                 for index, query in enumerate(request.queries)
             },
-            captures={},
-            skipped=dict(blobs.skipped),
+            captures={
+                query.key: tuple(sums.captures(index, frames.slot_of.get(at)) for at in query.instants)
+                for index, query in enumerate(request.queries)
+                if query.kind == "capture"
+            },
+            skipped=dict(sum((share.skipped for share in shares), Counter[str]())),
             files=sum(sums.files[slot] for slot in frames.slot_of.values()),
-            blobs=blobs.blobs,
-            size_bytes=blobs.size_bytes,
+            blobs=sum(share.blobs for share in shares),
+            size_bytes=sum(share.size_bytes for share in shares),
             duration_s=time.monotonic() - started,
             matcher_version=MATCHER_VERSION,
             engine="git",
         )
 
-    def _read(self, git: Git, tally: Tally, deadline: float | None) -> BlobValues:
+    def _read(self, git: Git, tally: Tally, deadline: float | None) -> list[BlobValues]:
         requests = tally.requests()
         shares: list[list[BlobRequest]] = [[] for _ in range(self._readers)]
         for request in requests:
@@ -95,26 +100,20 @@ class GitEngine:
 
         busy = [share for share in shares if share]
         if len(busy) <= 1:
-            results = [work(share) for share in busy]
-        else:
-            with ThreadPoolExecutor(len(busy)) as pool:
-                results = list(pool.map(work, busy))
-        whole = BlobValues({}, {}, set(), Counter(), 0, 0)
-        for result in results:
-            whole.values.update(result.values)
-            whole.unknown.update(result.unknown)
-            whole.too_large.update(result.too_large)
-            whole.skipped.update(result.skipped)
-            whole = whole._replace(
-                blobs=whole.blobs + result.blobs, size_bytes=whole.size_bytes + result.size_bytes
-            )
-        return whole
+            return [work(share) for share in busy]
+        with ThreadPoolExecutor(len(busy)) as pool:
+            return list(pool.map(work, busy))
 
 
 def _plan(query: CountQuery) -> QueryPlan:
     parsed = parse(query.query, query.pattern_type)
     validate_for_insight(parsed, query.kind)
     return QueryPlan(parsed, captures=query.kind == "capture")
+
+
+def _deadline(started: float, *timeouts_s: float | None) -> float | None:
+    given = [timeout_s for timeout_s in timeouts_s if timeout_s is not None]
+    return started + min(given) if given else None
 
 
 def _walk(git: Git, frames: Frames, tally: Tally) -> tuple[frozenset[int], frozenset[int]]:
@@ -138,57 +137,8 @@ def _walk(git: Git, frames: Frames, tally: Tally) -> tuple[frozenset[int], froze
     return frozenset(resets), frozenset(bad)
 
 
-class _Sums:
-    """Per query and slot: the value, and why it is incomplete."""
-
-    def __init__(self, tally: Tally, blobs: BlobValues, slots: int, resets: frozenset[int]) -> None:
-        queries = len(tally.classes[0].fixed) if tally.classes else 0
-        self._resets = resets
-        files = [0] * slots
-        values = [[0] * slots for _ in range(queries)]
-        unknown: dict[tuple[int, Reason], list[int]] = {}
-        for path_class, changes in zip(tally.classes, tally.class_changes, strict=True):
-            for slot, sign in changes.items():
-                if not path_class.idle:
-                    files[slot] += sign
-                for query, fixed in enumerate(path_class.fixed):
-                    values[query][slot] += sign * fixed
-        for oid, found in blobs.values.items():
-            is_large = oid in blobs.too_large
-            for slot, class_id, sign in tally.uses[oid].changes:
-                path_class = tally.classes[class_id]
-                if is_large and not path_class.any_size:
-                    continue
-                for query, expression in path_class.contents:
-                    values[query][slot] += sign * found[expression]
-        for oid, reason in blobs.unknown.items():
-            for slot, class_id, sign in tally.uses[oid].changes:
-                for query, _ in tally.classes[class_id].contents:
-                    unknown.setdefault((query, reason), [0] * slots)[slot] += sign
-        self.files = self._running(files)
-        self._values = [self._running(row) for row in values]
-        self._unknown = {key: self._running(row) for key, row in unknown.items()}
-
-    def value(self, query: int, slot: int) -> int:
-        return self._values[query][slot] if self._values else 0
-
-    def reason(self, query: int, slot: int) -> Reason | None:
-        for (of_query, reason), row in self._unknown.items():
-            if of_query == query and row[slot]:
-                return reason
-        return None
-
-    def _running(self, changes: list[int]) -> list[int]:
-        total = 0
-        sums: list[int] = []
-        for slot, change in enumerate(changes):
-            total = change if slot in self._resets else total + change
-            sums.append(total)
-        return sums
-
-
 def _cell(
-    sums: _Sums, frames: Frames, plan: QueryPlan, query: int, instant: datetime, bad: frozenset[int]
+    sums: Sums, frames: Frames, plan: QueryPlan, query: int, instant: datetime, bad: frozenset[int]
 ) -> Cell:
     slot = frames.slot_of.get(instant)
     if slot is None:

@@ -1,6 +1,7 @@
 """From frames to commits: what the branch was at each instant (DESIGN section 7, Frames)."""
 
 import math
+import time
 from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
@@ -23,10 +24,13 @@ class Frames(NamedTuple):
     unresolved: Reason | None
 
 
-def resolve(git: Git, tip: str | None, instants: Collection[datetime]) -> Frames:
+def resolve(
+    git: Git, tip: str | None, instants: Collection[datetime], deadline: float | None = None
+) -> Frames:
     """The first commit, walking first parents from ``tip``, whose committer time is not after each instant.
 
     The same as ``git rev-list -1 --first-parent --min-age=<seconds> BRANCH`` for each, in one walk that ends early.
+    Past ``deadline`` (monotonic) the walk is given up.
     """
     if tip is None:
         return Frames((), {}, None)
@@ -37,6 +41,8 @@ def resolve(git: Git, tip: str | None, instants: Collection[datetime]) -> Frames
     with git.start(["rev-list", "--first-parent", "--timestamp", tip]) as walk:
         rest = b""
         while pending and (block := walk.stdout.read1(_BLOCK_BYTES)):
+            if deadline is not None and time.monotonic() > deadline:
+                return Frames(tuple(commits), slot_of, "timeout")
             lines = (rest + block).split(b"\n")
             rest = lines.pop()
             for line in lines:

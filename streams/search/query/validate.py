@@ -8,7 +8,7 @@ from streams.search import languages, regex
 from streams.search.query import values
 from streams.search.query.errors import QueryError
 from streams.search.query.fields import FILE_PREDICATES, REPO_PREDICATES, RULES, Field
-from streams.search.query.nodes import And, Node, Or, Parameter, Pattern, Query, Span, walk
+from streams.search.query.nodes import And, Node, Or, Parameter, Pattern, Query, ResultType, Span, walk
 from streams.search.query.pattern_types import PatternType
 
 T = TypeVar("T")
@@ -37,6 +37,7 @@ def validated(text: str, node: Node, pattern_type: PatternType, notices: tuple[s
             _check_repeated(text, leaf, seen)
     _check_content_once(text, node)
     _check_scope(text, node)
+    _check_types(text, [leaf for leaf in leaves if isinstance(leaf, Parameter) and leaf.field is Field.TYPE])
     _check_repositories(text, node)
     globals_ = {leaf.field: leaf for leaf in leaves if isinstance(leaf, Parameter)}
 
@@ -64,9 +65,10 @@ def validated(text: str, node: Node, pattern_type: PatternType, notices: tuple[s
 def check_pattern(text: str, pattern: Pattern) -> None:
     """Raises QueryError where one piece, or all of them joined, is no RE2."""
     if any(piece.is_regexp for piece in pattern.pieces):
+        parted = len(pattern.pieces) > 1
         for piece in pattern.pieces:
             if piece.is_regexp:
-                _check_regexp(text, piece.text, pattern.span)
+                _check_regexp(text, piece.text, pattern.span, parted=parted)
         _check_regexp(text, regex.source_of(pattern.pieces), pattern.span)
 
 
@@ -183,6 +185,19 @@ def _check_scope(text: str, node: Node) -> None:
                 )
 
 
+def _check_types(text: str, leaves: list[Parameter]) -> None:
+    """``type:repo`` makes patterns speak of names of repositories, so nothing else can stand beside it."""
+    kinds = {values.result_type(leaf.value) for leaf in leaves}
+    if ResultType.REPO in kinds and len(kinds) > 1:
+        leaf = next(leaf for leaf in leaves if values.result_type(leaf.value) is ResultType.REPO)
+        raise QueryError(
+            "type:repo cannot be combined with other types",
+            text=text,
+            position=leaf.span.start,
+            length=leaf.span.length,
+        )
+
+
 def _check_repositories(text: str, node: Node) -> None:
     """An OR is either all about repositories or not at all: they are chosen before anything is counted."""
     for inner in walk(node):
@@ -201,13 +216,18 @@ def _check_repositories(text: str, node: Node) -> None:
             )
 
 
-def _check_regexp(text: str, source: str, span: Span) -> None:
+def _check_regexp(text: str, source: str, span: Span, *, parted: bool = False) -> None:
     problem = regex.problem(source)
     if problem is None:
         return
     inside = text.find(problem.fragment, span.start, span.end) if problem.fragment else -1
     raise QueryError(
-        f"not a valid regular expression: {problem.message}",
+        f"not a valid regular expression: {problem.message}"
+        + (
+            " (white space parts an expression; write \\s, or put it between slashes: /.../)"
+            if parted
+            else ""
+        ),
         text=text,
         position=span.start if inside < 0 else inside,
         length=span.length if inside < 0 else len(problem.fragment),
