@@ -12,9 +12,9 @@ from api.web import TEMPLATES
 
 SHA = "3f2a91c8d07b5e6412f0a9d8c7b6e5f4a3d2c1b0"
 TIMES = ["2025-12-01T00:00:00Z", *[f"2026-{month:02d}-01T00:00:00Z" for month in range(1, 12)]]
-OLD = [182, 176, 171, 150, 149, 131, 120, 96, 81, 60, 41, 22]
-NEW = [0, 3, 9, 24, 31, 52, 60, 88, 103, 126, 149, 171]
-PARTLY = [None, None, 12, 14, 14, 20, 24, 23, 25, 160, 160, 165]
+OLD: list[int | None] = [182, 176, 171, 150, 149, 131, 120, 96, 81, 60, 41, 22]
+NEW: list[int | None] = [0, 3, 9, 24, 31, 52, 60, 88, 103, 126, 149, 171]
+PARTLY: list[int | None] = [None, None, 12, 14, 14, 20, 24, 23, 25, 160, 160, 165]
 REPOSITORIES = ("git.example.com/shop/gateway", "git.example.com/shop/billing")
 AS_OF = [
     {"projection": "insights", "appliedUpTo": "2026-11-22T11:58:00Z"},
@@ -191,8 +191,8 @@ class FixtureContext:
 def _validated(given: Mapping[str, object]) -> dict[str, object]:
     query = str(given["query"])
     at = query.find("author:")
-    fault = {"invalidReason": "author: needs type:commit or type:diff", "position": at, "length": 7}
-    whole = {"isValid": True, "invalidReason": None, "position": None, "length": None, "notices": []}
+    fault: Json = {"invalidReason": "author: needs type:commit or type:diff", "position": at, "length": 7}
+    whole: Json = {"isValid": True, "invalidReason": None, "position": None, "length": None, "notices": []}
     return {"validateInsightQuery": whole if at < 0 else {**whole, **fault, "isValid": False}}
 
 
