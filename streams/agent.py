@@ -63,9 +63,12 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     within_s: float = 0.05
 
 
-class LeaderTimer(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that runs every ``interval_s`` seconds in one process of the cluster (now and then in two)."""
+class Timer(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that runs every ``interval_s`` seconds: in one process of the cluster (now and then in two), or,
+    not ``on_leader``, in every process.
+    """
 
     name: str
     interval_s: float
     tick: Callable[[], Awaitable[None]]
+    on_leader: bool = True

@@ -6,18 +6,20 @@ that leaves an agent's loop, and an end that does not go through Faust's shutdow
 """
 
 import asyncio
-import logging
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import faust
 import msgspec
+import structlog
 
+from infra import metrics
 from infra.settings import KafkaSecurity
 from schemas.envelope import Record
-from streams.agent import AgentSpec, LeaderTimer
+from streams.agent import AgentSpec, Timer
 from streams.batches import BatchContext, Counters, run_batch
 from streams.ending import end_process
 from streams.transient import is_transient
@@ -33,7 +35,7 @@ _MAX_POLL_INTERVAL_S: Final = 24 * 3600.0
 """A long count must not look like a dead consumer; the session tells a dead process."""
 _HEARTBEATS_PER_SESSION: Final = 4
 
-_log = logging.getLogger("millstream.streams")
+_log = structlog.get_logger()
 
 
 class AppConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,14 +49,6 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int
 
 
-def leader_topic(app_id: str) -> str:
-    """The topic by whose single partition Faust elects the process that runs leader timers.
-
-    Declared by ``infra``: without it ``on_leader`` timers never fire, and nothing is said.
-    """
-    return f"{app_id}-__assignor-__leader"
-
-
 class StreamsApp:
     """One Faust app with its agents and leader timers; ``run`` blocks until it is asked to stop."""
 
@@ -62,7 +56,7 @@ class StreamsApp:
         self,
         config: AppConfig,
         agents: Sequence[AgentSpec],
-        timers: Sequence[LeaderTimer],
+        timers: Sequence[Timer],
         context: BatchContext,
     ) -> None:
         self.config = config
@@ -140,15 +134,20 @@ class StreamsApp:
         if self._stopping.is_set():
             await asyncio.Event().wait()
         self._busy += 1
+        counters = self.counters[spec.name]
+        retries, began_s = counters.retries, time.monotonic()
         try:
-            await run_batch(spec, records, self._context, self.counters[spec.name], is_transient=is_transient)
+            await run_batch(spec, records, self._context, counters, is_transient=is_transient)
         except asyncio.CancelledError as error:
             end_process(f"agent {spec.name} was cancelled in the middle of a batch", error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch must not be acknowledged
             end_process(f"agent {spec.name} failed at {records[0].position} to {records[-1].position}", error)
         self._busy -= 1
+        metrics.AGENT_BATCH_SECONDS.labels(spec.name).observe(time.monotonic() - began_s)
+        metrics.AGENT_EVENTS.labels(spec.name).inc(len(records))
+        metrics.AGENT_RETRIES.labels(spec.name).inc(counters.retries - retries)
 
-    def _add_timer(self, timer: LeaderTimer) -> None:
+    def _add_timer(self, timer: Timer) -> None:
         async def tick() -> None:
             if self._stopping.is_set():
                 return
@@ -157,9 +156,9 @@ class StreamsApp:
             except Exception as error:  # noqa: BLE001 - classified here, and Faust would only log it
                 if not is_transient(error):
                     end_process(f"timer {timer.name} failed", error)
-                _log.warning("%s: %s", timer.name, error, extra={"action": "retry", "timer": timer.name})
+                _log.warning("timer_retry", timer=timer.name, error=str(error))
 
-        self._app.timer(timer.interval_s, on_leader=True, name=timer.name)(tick)
+        self._app.timer(timer.interval_s, on_leader=timer.on_leader, name=timer.name)(tick)
 
     async def _on_assigned(self, *_: object, **__: object) -> None:
         self._assigned.set()

@@ -4,12 +4,12 @@ Pure of Kafka: records come in, a publishing function goes out, so that every pa
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
+import structlog
 
 from schemas.codec import Undecodable, UnknownType, UnknownVersion, decode
 from schemas.envelope import Event, Position, Record
@@ -21,7 +21,7 @@ Publish = Callable[[Sequence[Outgoing]], Awaitable[Sequence[Position]]]
 FIRST_BACKOFF_S: Final = 0.1
 LAST_BACKOFF_S: Final = 10.0
 
-_log = logging.getLogger("millstream.streams")
+_log = structlog.get_logger()
 
 
 class Counters(msgspec.Struct):
@@ -66,9 +66,11 @@ def received(
             case Undecodable():
                 counters.undecodable += 1
                 _log.warning(
-                    "passed over an undecodable record: %s",
-                    decoded.reason,
-                    extra={"action": "undecodable", "agent": spec.name, "position": str(record.position)},
+                    "undecodable",
+                    agent=spec.name,
+                    position=str(record.position),
+                    reason=decoded.reason,
+                    path=decoded.path,
                 )
             case UnknownType():
                 counters.unknown_type += 1
@@ -105,12 +107,7 @@ async def run_batch(
                 raise
             counters.retries += 1
             _log.warning(
-                "%s: trying %d events again in %.1f s: %s",
-                spec.name,
-                len(events),
-                backoff_s,
-                error,
-                extra={"action": "retry", "agent": spec.name},
+                "batch_retry", agent=spec.name, events=len(events), backoff_s=backoff_s, error=str(error)
             )
             await sleep(backoff_s)
             backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)

@@ -10,15 +10,17 @@ import os
 import sys
 from typing import Final, NoReturn
 
+import structlog
+
 EXIT_BUG: Final = 70
 """Exit code of a bug or a lost slot (EX_SOFTWARE of sysexits.h)."""
 
-_log = logging.getLogger("millstream.streams")
+_log = structlog.get_logger()
 
 
 def end_process(reason: str, error: BaseException | None = None) -> NoReturn:
     """Log ``reason``, dump the stacks of all threads to stderr, and exit with code 70 at once."""
-    _log.critical(reason, exc_info=error)
+    _log.critical("process_dies", reason=reason, exc_info=error)
     faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

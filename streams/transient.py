@@ -7,10 +7,16 @@ from typing import Final
 import psycopg
 import sqlalchemy.exc
 
+from infra.kafka.errors import KafkaError
+from infra.postgres.errors import DatabaseUnreachable
+from projections.generations import NotProjected
 from streams.agent import Transient
 
 _TRANSIENT: Final = (
     Transient,
+    KafkaError,
+    DatabaseUnreachable,
+    NotProjected,  # the projector has not started yet
     psycopg.OperationalError,  # unreachable, restarting, deadlock, serialisation
     psycopg.InterfaceError,
     sqlalchemy.exc.OperationalError,
@@ -26,7 +32,12 @@ _TRANSIENT_ERRNO: Final = frozenset(
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same batch may succeed later without anybody changing the code."""
+    """Whether the same batch may succeed later without anybody changing the code.
+
+    A group of errors goes away when all in it do.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_transient(one) for one in error.exceptions)
     if isinstance(error, _TRANSIENT):
         return True
     if isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated:

@@ -69,6 +69,17 @@ def scopes_of(definition: Definition, repositories: Sequence[Repository]) -> lis
     return [Scope(tuple(lines.values()), chosen) for chosen, lines in grouped.items()]
 
 
+def scopes_by_repository(scopes: Sequence[Scope]) -> dict[int, list[Scope]]:
+    """The same turned round: for each repository one scope, with all series that count it."""
+    lines: dict[int, list[SeriesDefinition]] = {}
+    for scope in scopes:
+        for repository_id in scope.repositories:
+            lines.setdefault(repository_id, []).extend(scope.series)
+    return {
+        repository_id: [Scope(tuple(series), (repository_id,))] for repository_id, series in lines.items()
+    }
+
+
 def planned_cells(definition: Definition, series: SeriesDefinition) -> IndexRange:
     """The grid indexes of the series' backfill: the newest ones not after the insight's creation."""
     indexes = Interval(series.unit, series.value).newest(definition.frames, definition.created_at)

@@ -1,11 +1,11 @@
 """Which repositories a series is about: its list, its criteria, or all, narrowed by its query. Pure."""
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
 import msgspec
+import structlog
 
 from schemas.events import SeriesDefinition
 from streams.search.query import (
@@ -17,7 +17,7 @@ from streams.search.query import (
     repository_filter,
 )
 
-_log = logging.getLogger("millstream.streams")
+_log = structlog.get_logger()
 _NO_REPOSITORY: Final[tuple[int, ...]] = ()
 
 
@@ -62,12 +62,7 @@ def _query_filter(series: SeriesDefinition, *, explicit: bool) -> RepositoryFilt
     try:
         query = parse(series.query, series.pattern_type.value)
     except QueryError as error:
-        _log.warning(
-            "the query of %s cannot be run: %s",
-            series.series_id,
-            error.reason,
-            extra={"action": "invalid-query", "series": series.series_id},
-        )
+        _log.warning("invalid_query", series=series.series_id, reason=error.reason)
         query = parse("any", series.pattern_type.value)
     return repository_filter(query, kind)
 
@@ -76,12 +71,7 @@ def _criteria_filter(series: SeriesDefinition, criteria: str) -> RepositoryFilte
     try:
         named = repository_filter(parse(criteria))
     except QueryError as error:
-        _log.warning(
-            "the criteria of %s cannot be read: %s",
-            series.series_id,
-            error.reason,
-            extra={"action": "invalid-criteria", "series": series.series_id},
-        )
+        _log.warning("invalid_criteria", series=series.series_id, reason=error.reason)
         return None
     # Forks and archived ones are the query's business: it knows what was asked.
     return replace(named, fork=YesNoOnly.YES, archived=YesNoOnly.YES)

@@ -15,6 +15,8 @@ MAX_EVENT_BYTES: Final = 256 * 1024
 SMALL_BYTES: Final = 16 * 1024
 """A request above this goes alone: events are carried together to save records, not to make large ones."""
 MAX_ATTEMPTS: Final = 3
+FIRST_PAUSE_S: Final = 1.0
+PAUSE_FACTOR: Final = 5.0
 
 WORK_TOPICS: Final = {
     Lane.INTERACTIVE: Topic.WORK_INTERACTIVE,
@@ -51,23 +53,38 @@ class Dispatch(msgspec.Struct, frozen=True):
         return derived_event_id("recording.dispatched", *[part for pair in parts for part in pair])
 
 
-def still_outstanding(
-    outstanding: Mapping[str, Outstanding], shown: Mapping[str, Outcome]
-) -> tuple[dict[str, Outstanding], set[str]]:
-    """(what is still going on, ids of those that the projection shows as dispatched).
+class Reckoning(msgspec.Struct, frozen=True):
+    """What became of the outstanding requests: ``left`` still go on, ``visible`` of them are shown as dispatched,
+    ``errored`` ended in a failure that is not the last one (attempt by request id)."""
 
-    A request that the projection does not show as dispatched yet is kept: it was dispatched from here.
-    """
+    left: dict[str, Outstanding]
+    visible: set[str]
+    errored: dict[str, int]
+
+
+def reckon(outstanding: Mapping[str, Outstanding], shown: Mapping[str, Outcome]) -> Reckoning:
+    """Compare memory with the projection. A request not yet shown as dispatched is kept: it was dispatched from here."""
     left: dict[str, Outstanding] = {}
     visible: set[str] = set()
+    errored: dict[str, int] = {}
     for request_id, one in outstanding.items():
         outcome = shown.get(request_id)
-        if outcome is not None and (outcome.ended or outcome.failed_attempt >= one.attempt):
+        if outcome is None:
+            left[request_id] = one
+        elif outcome.ended:
             continue
-        left[request_id] = one
-        if outcome is not None and outcome.dispatched_attempt >= one.attempt:
-            visible.add(request_id)
-    return left, visible
+        elif outcome.failed_attempt >= one.attempt:
+            errored[request_id] = one.attempt
+        else:
+            left[request_id] = one
+            if outcome.dispatched_attempt >= one.attempt:
+                visible.add(request_id)
+    return Reckoning(left, visible, errored)
+
+
+def pause_after_s(attempt: int) -> float:
+    """How long a request waits after a failed attempt before it is dispatched again."""
+    return FIRST_PAUSE_S * PAUSE_FACTOR ** (attempt - 1)
 
 
 def in_order(waiting: Sequence[DispatchedRequest]) -> Sequence[DispatchedRequest]:

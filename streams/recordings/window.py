@@ -37,6 +37,8 @@ class Window(msgspec.Struct):
             return
         measured = self._ended / passed_s
         self.rate_per_s = (
-            measured if self.rate_per_s is None else self.rate_per_s + _SMOOTHING * (measured - self.rate_per_s)
+            measured
+            if self.rate_per_s is None
+            else self.rate_per_s + _SMOOTHING * (measured - self.rate_per_s)
         )
         self._since, self._ended = now, 0

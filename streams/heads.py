@@ -1,0 +1,43 @@
+"""The heads: agents that decide and touch no clone. Planner and dispatcher; the recorder, the reconciler and the
+senders have their place here.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from infra.kafka.admin import KafkaAdmin
+from infra.postgres.connect import engine
+from infra.postgres.role import Role
+from infra.settings import Settings
+from infra.topics import HANDS_APP
+from projections.reading import Reader
+from schemas.topics import Topic
+from streams.agent import AgentSpec, Context, Timer
+from streams.insights.planner import Planner
+from streams.log_ends import TopicEnds
+from streams.recordings.dispatcher import Dispatcher, DispatchPolicy, Office
+from streams.slots import Slot
+
+_POOL_SIZE = 4
+
+
+class Heads(NamedTuple):
+    """What the app runs."""
+
+    agents: Sequence[AgentSpec]
+    timers: Sequence[Timer]
+
+
+def heads(settings: Settings, slot: Slot, context: Context, is_leader: Callable[[], bool]) -> Heads:
+    """Planner and dispatcher. Raises KafkaUnreachable, TopicMissing."""
+    admin = KafkaAdmin(settings)
+    reader = Reader(engine(settings, Role.WORKER, pool_size=_POOL_SIZE, name="heads"))
+    log_ends = TopicEnds(admin)
+    planner = Planner(reader, log_ends)
+    dispatcher = Dispatcher(
+        Office(reader, log_ends, slot, live_workers=lambda: slot.live_of(HANDS_APP)),
+        DispatchPolicy(handlers=settings.worker_handlers, partitions=admin.partitions(Topic.REPOSITORIES)),
+        context,
+        is_leader,
+    )
+    return Heads(planner.specs, dispatcher.timers)

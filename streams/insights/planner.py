@@ -1,0 +1,195 @@
+"""The planner: fixes the scope of a backfill and asks for what has to be counted (DESIGN sections 6 and 7).
+
+It acts on a new insight and on a new repository, in the same way and with the same ids. Requests go on the log
+before the plan that announces them: a plan that is visible means that all of it was asked for.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from projections.insights import queries as insights
+from projections.reading import Reader
+from projections.repositories import queries as repositories
+from projections.series_points import queries as series_points
+from schemas.codec import new_event
+from schemas.envelope import Event
+from schemas.events import InsightCreated, PlanCause, RecordingRequested, RepositoryRegistered
+from schemas.topics import Topic
+from streams.agent import AgentSpec, Context, Outgoing, Received
+from streams.insights.plan import (
+    Definition,
+    Known,
+    Scope,
+    is_announced,
+    plan_id,
+    plans_of,
+    requests_of,
+    scopes_by_repository,
+    scopes_of,
+)
+from streams.insights.scope import Repository
+from streams.projected import EndsOfTopics, wait_until_passed
+
+SOURCE: Final = "//millstream/planner"
+_DEFINITIONS: Final = {"insights": (Topic.INSIGHTS,), "repositories": (Topic.REPOSITORIES,)}
+_RESULTS: Final = {"series_points": (Topic.INSIGHTS, Topic.RESULTS)}
+_log = structlog.get_logger()
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """One insight's scopes over the repositories at hand, and the event that caused it."""
+
+    definition: Definition
+    scopes: Sequence[Scope]
+    cause: Event
+    repository_id: int | None
+
+
+class Planner:
+    """Reads definitions and repositories, publishes requests and plans."""
+
+    def __init__(self, reader: Reader, log_ends: EndsOfTopics) -> None:
+        self._reader = reader
+        self._log_ends = log_ends
+
+    @property
+    def specs(self) -> tuple[AgentSpec, ...]:
+        return (
+            AgentSpec(
+                name="planner.insights",
+                topics=(Topic.INSIGHTS,),
+                types=(InsightCreated,),
+                handler=self.insights_created,
+                max_batch=50,
+                within_s=0.02,
+            ),
+            AgentSpec(
+                name="planner.repositories",
+                topics=(Topic.REPOSITORIES,),
+                types=(RepositoryRegistered,),
+                handler=self.repositories_registered,
+            ),
+        )
+
+    async def insights_created(self, batch: Sequence[Received], context: Context) -> Sequence[Outgoing]:
+        """Plan each new insight over all repositories there are."""
+        causes = {
+            received.event.data.insight_id: received.event
+            for received in reversed(batch)
+            if isinstance(received.event.data, InsightCreated)
+        }
+        waited_for = await wait_until_passed(self._reader, self._log_ends, _DEFINITIONS)
+        definitions, known_repositories = await asyncio.to_thread(self._read_definitions)
+        plans = await asyncio.to_thread(
+            lambda: [
+                Plan(one, scopes_of(one, known_repositories), causes[one.insight_id], None)
+                for one in definitions
+                if one.insight_id in causes
+            ]
+        )
+        await self._publish(plans, waited_for, PlanCause.INSIGHT_CREATED, context)
+        return ()
+
+    async def repositories_registered(
+        self, batch: Sequence[Received], context: Context
+    ) -> Sequence[Outgoing]:
+        """Plan each new repository for all insights whose scope it is in."""
+        causes = {
+            received.event.data.repository_id: received.event
+            for received in reversed(batch)
+            if isinstance(received.event.data, RepositoryRegistered)
+        }
+        waited_for = await wait_until_passed(self._reader, self._log_ends, _DEFINITIONS)
+        definitions, known_repositories = await asyncio.to_thread(self._read_definitions)
+        new = [repository for repository in known_repositories if repository.id in causes]
+        plans = await asyncio.to_thread(
+            lambda: [
+                Plan(definition, scopes, causes[repository_id], repository_id)
+                for definition in definitions
+                for repository_id, scopes in scopes_by_repository(scopes_of(definition, new)).items()
+            ]
+        )
+        await self._publish(plans, waited_for, PlanCause.REPOSITORY_REGISTERED, context)
+        return ()
+
+    async def _publish(
+        self, plans: Sequence[Plan], waited_for: Sequence[str], cause: PlanCause, context: Context
+    ) -> None:
+        if not plans:
+            return
+        vector = sorted({*waited_for, *await wait_until_passed(self._reader, self._log_ends, _RESULTS)})
+        known = await asyncio.to_thread(self._read_known, plans)
+        for plan in plans:
+            if plan.repository_id is not None and is_announced(plan.definition, plan.scopes, known.planned):
+                continue
+            asked = await asyncio.to_thread(self._requests, plan, known, context)
+            await context.publish(asked)
+            announced = plans_of(plan.definition, plan.scopes, cause, vector)
+            await context.publish(
+                [
+                    Outgoing(
+                        new_event(
+                            part,
+                            source=SOURCE,
+                            time=context.now(),
+                            event_id=plan_id(part, plan.repository_id),
+                            cause=plan.cause,
+                        )
+                    )
+                    for part in announced
+                ]
+            )
+            _log.info(
+                "planned",
+                insight=plan.definition.insight_id,
+                cause=cause.value,
+                requests=len(asked),
+                parts=len(announced),
+            )
+
+    def _requests(self, plan: Plan, known: Known, context: Context) -> list[Outgoing]:
+        now = context.now()
+        return [
+            Outgoing(
+                new_event(
+                    RecordingRequested(request=request),
+                    source=SOURCE,
+                    time=now,
+                    event_id=request.request_id,
+                    cause=plan.cause,
+                )
+            )
+            for request in requests_of(plan.definition, plan.scopes, known.covered)
+        ]
+
+    def _read_definitions(self) -> tuple[list[Definition], list[Repository]]:
+        with self._reader.snapshot(("insights", "repositories")) as snapshot:
+            definitions = insights.definitions_for_planning(snapshot.connection)
+            followed = repositories.all_repositories(snapshot.connection) if definitions else []
+        return (
+            [
+                Definition(
+                    insight_id=one.insight_id,
+                    creator=one.creator,
+                    created_at=one.created_at,
+                    frames=one.frames,
+                    series=one.series,
+                )
+                for one in definitions
+            ],
+            [Repository(one.id, one.name, one.fork, one.archived) for one in followed],
+        )
+
+    def _read_known(self, plans: Iterable[Plan]) -> Known:
+        series_ids = {series.series_id for plan in plans for scope in plan.scopes for series in scope.series}
+        new = {plan.repository_id for plan in plans if plan.repository_id is not None}
+        with self._reader.snapshot(("series_points",)) as snapshot:
+            cells = series_points.known_cells(snapshot.connection, series_ids, new or None)
+        return Known(
+            covered={pair: found.covered for pair, found in cells.items()},
+            planned={pair: found.planned for pair, found in cells.items()},
+        )

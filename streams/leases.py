@@ -1,0 +1,46 @@
+"""Leases: a partition's repositories have one writer, also while the partition moves between workers.
+
+Kafka takes a partition away without waiting for the batch in hand. The next owner therefore waits for the lease,
+which the first one gives back when that batch has ended, or loses with its session when it dies.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+import structlog
+
+_POLL_S: Final = 0.05
+_SAY_AFTER_S: Final = 10.0
+_log = structlog.get_logger()
+
+
+class Locks(Protocol):
+    """What gives leases: ``streams.slots.Slot``."""
+
+    def try_lease(self, name: str, number: int) -> bool: ...
+    def release_lease(self, name: str, number: int) -> None: ...
+
+
+class Leases:
+    """The leases of one process on the partitions of the topics keyed by repository."""
+
+    def __init__(self, locks: Locks, name: str) -> None:
+        self._locks = locks
+        self._name = name
+
+    @asynccontextmanager
+    async def partition(self, number: int) -> AsyncIterator[None]:
+        """Hold partition ``number``; waits while another process holds it. Raises SlotLost."""
+        waited_s = 0.0
+        while not await asyncio.to_thread(self._locks.try_lease, self._name, number):
+            await asyncio.sleep(_POLL_S)
+            waited_s += _POLL_S
+            if waited_s >= _SAY_AFTER_S:
+                _log.info("lease_wait", lease=self._name, partition=number)
+                waited_s = 0.0
+        try:
+            yield
+        finally:
+            await asyncio.shield(asyncio.to_thread(self._locks.release_lease, self._name, number))

@@ -1,0 +1,277 @@
+"""From dispatched requests to one pass over a repository, and from its counts to results. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from schemas.events import (
+    CountingStatistics,
+    DispatchedRequest,
+    FailedSeries,
+    IncompleteCell,
+    IndexRange,
+    RequestedSeries,
+    SearchCompleted,
+    SearchFailed,
+    SeriesKind,
+    SeriesResult,
+)
+from schemas.grid import Interval
+from schemas.ids import derived_event_id
+from streams.recordings.dispatch import MAX_ATTEMPTS
+from streams.search.engine import Cell, CountQuery, CountRequest, CountResult
+from streams.search.query import QueryError, parse, validate_for_insight
+
+MAX_RESULT_BYTES: Final = 800_000
+"""Of one result's series; the envelope and its headers fit above it, below what the log takes."""
+MAX_CAPTURE_BYTES: Final = 100
+TOO_LARGE: Final = "result-too-large"
+INVALID_QUERY: Final = "invalid-query"
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Series of a request that no attempt can count, because their queries cannot be run."""
+
+    series: list[RequestedSeries]
+    message: str
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One request, ready for one pass: its countable series, and those refused."""
+
+    dispatched: DispatchedRequest
+    series: list[RequestedSeries]
+    refused: Refused | None
+    is_timed: bool
+    """Whether a query limits the time of the pass: then the request gets a pass of its own."""
+
+
+def task_of(dispatched: DispatchedRequest) -> Task:
+    """Sort the request's series by whether their queries can be run."""
+    good: list[RequestedSeries] = []
+    bad: list[RequestedSeries] = []
+    message = ""
+    is_timed = False
+    for series in dispatched.request.series:
+        try:
+            query = parse(series.query, series.pattern_type.value)
+            validate_for_insight(query, series.kind.value)
+        except QueryError as error:
+            bad.append(series)
+            message = message or str(error)
+        else:
+            good.append(series)
+            is_timed = is_timed or query.timeout_s is not None
+    return Task(dispatched, good, Refused(bad, message) if bad else None, is_timed)
+
+
+def passes(tasks: Sequence[Task]) -> list[list[Task]]:
+    """Tasks of *one* repository that one pass can serve together."""
+    together = [task for task in tasks if task.series and not task.is_timed]
+    alone = [[task] for task in tasks if task.series and task.is_timed]
+    return ([together] if together else []) + alone
+
+
+def count_request(tasks: Sequence[Task]) -> CountRequest:
+    """What the engine is asked for; a query's key is its place: ``<task>:<series>``."""
+    return CountRequest(
+        queries=tuple(
+            CountQuery(
+                key=f"{number}:{place}",
+                query=series.query,
+                pattern_type=series.pattern_type.value,
+                kind=series.kind.value,
+                instants=tuple(
+                    Interval(series.unit, series.value).instant(index) for index in _indexes(series)
+                ),
+            )
+            for number, task in enumerate(tasks)
+            for place, series in enumerate(task.series)
+        )
+    )
+
+
+def completed(tasks: Sequence[Task], result: CountResult) -> list[SearchCompleted]:
+    """The results of a pass, per request, split where one would be too large for the log.
+
+    What the pass cost stands in its first result only, so that sums over results are true.
+    """
+    found: list[SearchCompleted] = []
+    cost = CountingStatistics(
+        files=result.files,
+        blobs=result.blobs,
+        size_bytes=result.size_bytes,
+        duration_s=result.duration_s,
+        skipped=dict(result.skipped),
+    )
+    for number, task in enumerate(tasks):
+        series_results = [
+            part
+            for place, series in enumerate(task.series)
+            for part in _series_results(
+                series, result.cells[f"{number}:{place}"], result.captures.get(f"{number}:{place}")
+            )
+        ]
+        request = task.dispatched.request
+        for split, group in enumerate(_packed(series_results), start=1):
+            found.append(
+                SearchCompleted(
+                    request_id=request.request_id,
+                    repository_id=request.repository_id,
+                    insight_id=request.insight_id,
+                    attempt=task.dispatched.attempt,
+                    matcher_version=result.matcher_version,
+                    engine=result.engine,
+                    series=group,
+                    statistics=cost,
+                    split=split,
+                )
+            )
+            cost = CountingStatistics()
+    return found
+
+
+def failed(task: Task, reason: str, message: str) -> SearchFailed:
+    """A failed attempt at all countable series; the last attempt is final."""
+    return _failed(
+        task.dispatched, task.series, reason, message, final=task.dispatched.attempt >= MAX_ATTEMPTS
+    )
+
+
+def refused(task: Task) -> SearchFailed | None:
+    """The final failure of the series whose queries cannot be run, if there are any."""
+    if task.refused is None:
+        return None
+    return _failed(task.dispatched, task.refused.series, INVALID_QUERY, task.refused.message, final=True)
+
+
+def completed_id(payload: SearchCompleted) -> str:
+    """Follows from request, attempt and split."""
+    parts = () if payload.split == 1 else (payload.split,)
+    return derived_event_id("search.completed", payload.request_id, payload.attempt, *parts)
+
+
+def failed_id(payload: SearchFailed) -> str:
+    """Follows from request and attempt; refused series of the same attempt have an id of their own."""
+    parts = (INVALID_QUERY,) if payload.reason == INVALID_QUERY else ()
+    return derived_event_id("search.failed", payload.request_id, payload.attempt, *parts)
+
+
+def _failed(
+    dispatched: DispatchedRequest,
+    series: Iterable[RequestedSeries],
+    reason: str,
+    message: str,
+    *,
+    final: bool,
+) -> SearchFailed:
+    request = dispatched.request
+    return SearchFailed(
+        request_id=request.request_id,
+        repository_id=request.repository_id,
+        insight_id=request.insight_id,
+        attempt=dispatched.attempt,
+        reason=reason,
+        message=message,
+        final=final,
+        series=[
+            FailedSeries(series_id=one.series_id, unit=one.unit, value=one.value, frames=one.frames)
+            for one in series
+        ],
+    )
+
+
+def _indexes(series: RequestedSeries) -> Iterator[int]:
+    return (index for start, end in series.frames for index in range(start, end))
+
+
+def _series_results(
+    series: RequestedSeries, cells: Sequence[Cell], captures: Sequence[Mapping[str, int]] | None
+) -> Iterator[SeriesResult]:
+    """One result, or several with parts of the frames where captured values make it large."""
+    rows: list[_Row] = []
+    size_bytes = 0
+    for place, (index, cell) in enumerate(zip(_indexes(series), cells, strict=True)):
+        row = _row(
+            index, cell, None if captures is None or series.kind is SeriesKind.SEARCH else captures[place]
+        )
+        if rows and size_bytes + row.size_bytes > MAX_RESULT_BYTES:
+            yield _series_result(series, rows)
+            rows, size_bytes = [], 0
+        rows.append(row)
+        size_bytes += row.size_bytes
+    yield _series_result(series, rows)
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """One frame: complete with its entries (captured value, count), or incomplete."""
+
+    index: int
+    commit: str
+    entries: tuple[tuple[str, int], ...]
+    incomplete: IncompleteCell | None
+    size_bytes: int
+
+
+def _row(index: int, cell: Cell, captures: Mapping[str, int] | None) -> _Row:
+    incomplete: IncompleteCell | None = None
+    entries: tuple[tuple[str, int], ...] = ()
+    size_bytes = 0
+    if cell.complete:
+        counted = {"": cell.value} if captures is None else _cut(captures)
+        entries = tuple(sorted((label, value) for label, value in counted.items() if value))
+        size_bytes = sum(len(label.encode()) + 80 for label, _ in entries)
+    if not cell.complete or size_bytes > MAX_RESULT_BYTES:
+        incomplete = IncompleteCell(
+            index=index, value=cell.value, reason=cell.reason or TOO_LARGE, commit=cell.commit
+        )
+        entries, size_bytes = (), 150
+    return _Row(index, cell.commit or "", entries, incomplete, size_bytes)
+
+
+def _series_result(series: RequestedSeries, rows: Sequence[_Row]) -> SeriesResult:
+    entries = [(row, label, value) for row in rows for label, value in row.entries]
+    return SeriesResult(
+        series_id=series.series_id,
+        unit=series.unit,
+        value=series.value,
+        covered=_ranges(row.index for row in rows if row.incomplete is None),
+        indexes=[row.index for row, _, _ in entries],
+        values=[value for _, _, value in entries],
+        commits=[row.commit for row, _, _ in entries],
+        captures=None if series.kind is SeriesKind.SEARCH else [label for _, label, _ in entries],
+        incomplete=[row.incomplete for row in rows if row.incomplete is not None],
+    )
+
+
+def _packed(results: Sequence[SeriesResult]) -> list[list[SeriesResult]]:
+    groups: list[list[SeriesResult]] = [[]]
+    size_bytes = 0
+    for one in results:
+        own_bytes = len(msgspec.json.encode(one))
+        if groups[-1] and size_bytes + own_bytes > MAX_RESULT_BYTES:
+            groups.append([])
+            size_bytes = 0
+        groups[-1].append(one)
+        size_bytes += own_bytes
+    return groups
+
+
+def _ranges(indexes: Iterable[int]) -> list[IndexRange]:
+    found: list[IndexRange] = []
+    for index in sorted(indexes):
+        if found and found[-1][1] == index:
+            found[-1] = (found[-1][0], index + 1)
+        else:
+            found.append((index, index + 1))
+    return found
+
+
+def _cut(captures: Mapping[str, int]) -> dict[str, int]:
+    """Captured values cut to 100 bytes; those that are equal then are one."""
+    found: dict[str, int] = {}
+    for label, value in captures.items():
+        cut = label.encode("utf-8", "replace")[:MAX_CAPTURE_BYTES].decode("utf-8", "ignore")
+        found[cut] = found.get(cut, 0) + value
+    return found

@@ -1,0 +1,234 @@
+"""The dispatcher: one per cluster, picks what is counted next and says so (DESIGN section 6).
+
+A leader timer drives it. Two leaders for a moment would do no harm (ids follow from the requests), and an advisory
+lock keeps it to one. What was dispatched is kept in memory until the jobs projection shows it; a new leader first
+waits until that projection has passed the ends of ``work.*`` as read at take-over.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+import structlog
+from sqlalchemy import Connection
+
+from infra.kafka.partitioner import partition_for
+from projections.reading import Reader
+from projections.recordings import queries as recordings
+from projections.repositories import queries as repositories
+from schemas.codec import new_event
+from schemas.events import DispatchedRequest, Lane, RepositoryLocation
+from schemas.topics import Topic
+from streams.agent import Context, Outgoing, Timer
+from streams.leases import Locks
+from streams.projected import EndsOfTopics, Vector
+from streams.recordings.dispatch import (
+    Dispatch,
+    Outcome,
+    Outstanding,
+    dispatches,
+    in_order,
+    pause_after_s,
+    reckon,
+)
+from streams.recordings.window import Window
+
+SOURCE: Final = "//millstream/dispatcher"
+OFFICE: Final = "dispatcher"
+TICK_S: Final = 0.1
+RESIGN_CHECK_S: Final = 1.0
+_WORK: Final = (Topic.WORK_INTERACTIVE, Topic.WORK_BACKGROUND)
+INTERACTIVE: Final = "interactive"
+_WINDOWS: Final = {INTERACTIVE: (Lane.INTERACTIVE,), "background": (Lane.SCHEDULED, Lane.BACKFILL)}
+_READY_CHECK_S: Final = 0.5
+_LARGEST_PICK: Final = 2_000
+_log = structlog.get_logger()
+
+
+class DispatchPolicy(msgspec.Struct, frozen=True):
+    """``handlers`` of one worker; ``deadline_s``: how long a dispatched request may take before someone asks."""
+
+    handlers: int
+    partitions: int
+    deadline_s: float = 3600.0
+
+
+class Office:
+    """What is read and held outside: kept apart so that the loop below is short."""
+
+    def __init__(
+        self, reader: Reader, log_ends: EndsOfTopics, locks: Locks, live_workers: Callable[[], int]
+    ) -> None:
+        self.reader = reader
+        self.log_ends = log_ends
+        self.locks = locks
+        self.live_workers = live_workers
+
+
+class Dispatcher:
+    """Holds what is in flight. All of its methods run on the event loop, one tick at a time."""
+
+    def __init__(
+        self, office: Office, policy: DispatchPolicy, context: Context, is_leader: Callable[[], bool]
+    ) -> None:
+        self._office = office
+        self._policy = policy
+        self._context = context
+        self._is_leader = is_leader
+        self._holds = False
+        self._take_over: Vector | None = None
+        self._outstanding: dict[str, Outstanding] = {}
+        self._windows = {name: Window() for name in _WINDOWS}
+        self._paused_until_s: dict[str, float] = {}
+        self._not_ready: set[str] = set()
+        self._ready_checked_s = 0.0
+        self._workers = 1
+        self._ticking = asyncio.Lock()
+
+    @property
+    def timers(self) -> tuple[Timer, ...]:
+        return (
+            Timer(name="dispatcher", interval_s=TICK_S, tick=self.tick),
+            Timer(
+                name="dispatcher.resign",
+                interval_s=RESIGN_CHECK_S,
+                tick=self.resign_unless_leader,
+                on_leader=False,
+            ),
+        )
+
+    async def tick(self) -> None:
+        """Take the office if it is free, then fill the lanes."""
+        if self._ticking.locked():
+            return
+        async with self._ticking:
+            if not self._holds:
+                self._holds = await asyncio.to_thread(self._office.locks.try_lease, OFFICE, 0)
+                if not self._holds:
+                    return
+                self._take_over = await asyncio.to_thread(self._office.log_ends.ends, _WORK)
+                _log.info("dispatcher_took_over")
+            if self._take_over is not None and not await self._taken_over(self._take_over):
+                return
+            await self._fill()
+
+    async def resign_unless_leader(self) -> None:
+        """Give the office back when Kafka has made another process the leader."""
+        async with self._ticking:
+            if self._holds and not self._is_leader():
+                await asyncio.to_thread(self._office.locks.release_lease, OFFICE, 0)
+                self._holds, self._take_over = False, None
+                self._outstanding.clear()
+
+    async def _taken_over(self, ends: Vector) -> bool:
+        if not await asyncio.to_thread(self._office.reader.wait_until, "recordings", ends, 1.0):
+            return False
+        self._outstanding = await asyncio.to_thread(self._read_in_flight)
+        self._take_over = None
+        return True
+
+    async def _fill(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._ready_checked_s > _READY_CHECK_S:
+            self._not_ready.clear()
+            self._ready_checked_s = now_s
+            self._workers = max(1, await asyncio.to_thread(self._office.live_workers))
+        picked = await asyncio.to_thread(self._pick, now_s)
+        if not picked:
+            return
+        partition_of = {
+            one.request.repository_id: partition_for(str(one.request.repository_id), self._policy.partitions)
+            for one in picked
+        }
+        deadline = self._context.now() + timedelta(seconds=self._policy.deadline_s)
+        await self._publish(dispatches(picked, partition_of, deadline))
+        for one in picked:
+            self._outstanding[one.request.request_id] = Outstanding(one.request.lane, one.attempt)
+
+    async def _publish(self, events: Sequence[Dispatch]) -> None:
+        now = self._context.now()
+        await self._context.publish(
+            [
+                Outgoing(new_event(one.payload, source=SOURCE, time=now, event_id=one.event_id), one.topic)
+                for one in events
+            ]
+        )
+        _log.info("dispatched", requests=sum(len(one.payload.requests) for one in events), events=len(events))
+
+    def _pick(self, now_s: float) -> list[DispatchedRequest]:
+        """What goes next. Runs on a thread: it reads the projections."""
+        with self._office.reader.snapshot(("recordings", "repositories")) as snapshot:
+            connection = snapshot.connection
+            before = self._outstanding
+            reckoning = reckon(before, _outcomes(recordings.attempts(connection, before)))
+            self._outstanding = reckoning.left
+            for request_id, attempt in reckoning.errored.items():
+                self._paused_until_s[request_id] = now_s + pause_after_s(attempt)
+            self._paused_until_s = {
+                name: until for name, until in self._paused_until_s.items() if until > now_s
+            }
+            hidden = {*self._outstanding.keys() - reckoning.visible, *self._paused_until_s}
+            picked: list[DispatchedRequest] = []
+            for name, lanes in _WINDOWS.items():
+                in_flight = sum(one.lane in lanes for one in self._outstanding.values())
+                ended = sum(one.lane in lanes for one in before.values()) - in_flight
+                self._windows[name].observe(ended, in_flight=in_flight, now=now_s)
+                handlers = self._workers * (1 if name == INTERACTIVE else self._policy.handlers)
+                room = min(self._windows[name].size(handlers) - in_flight, _LARGEST_PICK)
+                # Each lane gets its share first, then whoever waits gets what is left.
+                for wanted, lane in [
+                    *((room // len(lanes), lane) for lane in lanes),
+                    *((room, lane) for lane in lanes),
+                ]:
+                    found = self._pick_lane(connection, lane, min(wanted, room), hidden)
+                    hidden.update(one.request.request_id for one in found)
+                    picked += found
+                    room -= len(found)
+        return picked
+
+    def _pick_lane(
+        self, connection: Connection, lane: Lane, wanted: int, hidden: set[str]
+    ) -> list[DispatchedRequest]:
+        """Up to ``wanted`` requests whose repository is ready, or failed to become so (the runner says why)."""
+        found: list[DispatchedRequest] = []
+        while len(found) < wanted:
+            taken = hidden.union(self._not_ready, (one.request.request_id for one in found))
+            waiting = recordings.pending(connection, lane, wanted - len(found), taken)
+            if not waiting:
+                break
+            known = repositories.by_ids(connection, {one.request.repository_id for one in waiting})
+            for one in waiting:
+                repository = known.get(one.request.repository_id)
+                if repository is None or repository.clone_state == "waiting":
+                    self._not_ready.add(one.request.request_id)
+                    continue
+                location = RepositoryLocation(
+                    path=repository.path,
+                    clone_url=repository.clone_url,
+                    default_branch=repository.default_branch,
+                )
+                found.append(
+                    DispatchedRequest(request=one.request, attempt=one.attempts + 1, location=location)
+                )
+        return list(in_order(found))
+
+    def _read_in_flight(self) -> dict[str, Outstanding]:
+        with self._office.reader.snapshot(("recordings",)) as snapshot:
+            return {
+                one.request.request_id: Outstanding(one.request.lane, one.attempt)
+                for one in recordings.in_flight(snapshot.connection)
+            }
+
+
+def _outcomes(shown: Mapping[str, recordings.Attempts]) -> dict[str, Outcome]:
+    return {
+        request_id: Outcome(
+            ended=found.state in ("completed", "failed"),
+            dispatched_attempt=found.dispatched,
+            failed_attempt=found.failed,
+        )
+        for request_id, found in shown.items()
+    }
