@@ -45,17 +45,11 @@ def choose_place(
         try_namespace: whether a program started in that namespace can use the folder (really tried by default).
 
     Raises:
-        AccountRefused: the home belongs to another account, or root finds no unprivileged way.
+        AccountRefused: root finds no unprivileged way.
         DiskFull: no room for the copy of the binaries.
     """
-    owner, me = home.folder.stat().st_uid, os.geteuid()
-    if owner != me:
-        raise AccountRefused(
-            f"{home.folder} belongs to {_account_name(owner)}, and this is {_account_name(me)}",
-            remedy=f"run as {_account_name(owner)}, or set MILLSTREAM_HOME to a folder of your own",
-        )
     inside = home.postgres / "data"
-    if me != 0:
+    if os.geteuid() != 0:
         return PostgresPlace(installation, inside, None)
     outside = _remembered_folder(home)
     if outside is None:
@@ -110,13 +104,6 @@ def _unprivileged_account() -> pwd.struct_passwd:
         "PostgreSQL refuses to run as root, and this machine has no other account",
         remedy="add one (useradd --system millstream), or run as an ordinary user",
     )
-
-
-def _account_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
 
 
 def _memory(home: Home) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import secrets
 import shutil
 import tempfile
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.embedded.errors import DataVersionMismatch, disk_full, naming_disk_full
+from infra.embedded.errors import AccountRefused, DataVersionMismatch, disk_full, naming_disk_full
 
 LAYOUT_VERSION = 1
 """Raised when the folder is arranged in a way that older or newer code cannot read."""
@@ -75,9 +76,11 @@ def open_home(folder: Path) -> Home:
     """Make the folders (those that are new get mode 700) and say where things are.
 
     Raises:
+        AccountRefused: the home belongs to another account.
         DiskFull: too little room for a fresh stack.
     """
     home = Home(folder.absolute())
+    _require_owner(home.folder)
     with naming_disk_full(home.folder):
         home.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in (home.kafka, home.logs, home.run):
@@ -88,6 +91,23 @@ def open_home(folder: Path) -> Home:
     if not home.version_file.exists():
         require_space(home.folder, MINIMUM_FREE_BYTES)
     return home
+
+
+def _require_owner(folder: Path) -> None:
+    """Nothing is written into the home of another account: its owner could not go on with it."""
+    owner = folder.stat().st_uid if folder.exists() else os.geteuid()
+    if owner != os.geteuid():
+        raise AccountRefused(
+            f"{folder} belongs to {_account_name(owner)}, and this is {_account_name(os.geteuid())}",
+            remedy=f"run as {_account_name(owner)}, or set MILLSTREAM_HOME to a folder of your own",
+        )
+
+
+def _account_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def require_space(folder: Path, needed_bytes: int) -> None:

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import os
 import shutil
+import ssl
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,6 +20,12 @@ LOCK_FILE = Path(__file__).with_name("kafka-jars.lock.toml")
 MIRROR_VARIABLE = "MILLSTREAM_MAVEN_REPOSITORY"
 _PARALLEL_DOWNLOADS = 4
 _PROGRESS_STEP = 0.2
+_CERTIFICATES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+)
+"""Where Debian, Fedora and SUSE keep the certificates of the authorities that the machine trusts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,8 @@ def ensure_jars(
         with _exclusive(folder / ".lock"):
             missing = _unverified(wanted, folder)  # another start may have been quicker
             if missing:
-                _download(missing, folder, report, fetch or fetch_with_jgo)
+                with _system_certificates():
+                    _download(missing, folder, report, fetch or fetch_with_jgo)
     return paths
 
 
@@ -149,8 +157,8 @@ def _fetch_verified(jar: Jar, scratch: Path, folder: Path, fetch: Callable[[Jar,
             downloaded = fetch(jar, scratch)
     except (OSError, RuntimeError) as error:
         raise RegistryUnreachable(
-            f"could not download {jar.coordinate}: {_first_line(error)}",
-            remedy=f"check the network (HTTPS_PROXY is honoured), or set {MIRROR_VARIABLE} to the address of a mirror of Maven Central",
+            f"could not download {jar.coordinate}: {_cause(error)}",
+            remedy=f"check the network (HTTPS_PROXY and REQUESTS_CA_BUNDLE are honoured), or set {MIRROR_VARIABLE} to a mirror of Maven Central",
         ) from error
     if not is_verified(downloaded, jar):
         raise ChecksumMismatch(
@@ -161,9 +169,11 @@ def _fetch_verified(jar: Jar, scratch: Path, folder: Path, fetch: Callable[[Jar,
         shutil.move(downloaded, folder / jar.file_name)
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+def _cause(error: BaseException) -> str:
+    """The innermost reason that the HTTP library gives, in one line."""
+    text = str(error).rpartition("(Caused by ")[2]
+    lines = text.splitlines()
+    return lines[0][:300] if lines else type(error).__name__
 
 
 def fetch_with_jgo(jar: Jar, scratch: Path) -> Path:
@@ -183,6 +193,21 @@ def fetch_with_jgo(jar: Jar, scratch: Path) -> Path:
         scratch.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copy(installed, scratch / jar.file_name))
     return Path(component.artifact().resolve())
+
+
+@contextmanager
+def _system_certificates() -> Iterator[None]:
+    """Trust what the machine trusts, as pip and git do: behind a company's proxy the list in the HTTP library is not enough."""
+    name, bundle = "REQUESTS_CA_BUNDLE", ssl.get_default_verify_paths().cafile or ""
+    candidates = [path for path in (bundle, *_CERTIFICATES) if path and Path(path).is_file()]
+    if name in os.environ or not candidates:
+        yield
+        return
+    os.environ[name] = candidates[0]
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
 
 
 @contextmanager
