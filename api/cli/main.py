@@ -28,11 +28,12 @@ _MODULES: Final[dict[str, dict[str, str]]] = {
         "publish": "Validate events and publish them.",
         "graphql": "The GraphQL schema.",
         "api": "Run the API and the pages.",
+        "login": "Print a link that logs a browser in.",
     },
     "projection_commands": {
         "projection": "List the projections and how far they are.",
         "projector": "Run the projections.",
-        "lag": "How far every consumer is behind the log.",
+        "lag": "How far every reader of the log is behind.",
     },
     "worker_commands": {
         "worker": "Run the agents.",

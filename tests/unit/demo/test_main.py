@@ -50,13 +50,22 @@ def test_table_and_modules_agree(module: str) -> None:
     assert {command.name for command in commands} == set(main._MODULES[module])
 
 
+def leaves(command: click.Command, path: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Paths of the commands at and below this one that are no groups."""
+    if not isinstance(command, click.Group):
+        return [path]
+    return [leaf for name, below in command.commands.items() for leaf in leaves(below, (*path, name))]
+
+
 @pytest.mark.parametrize("name", sorted(main._MODULE_OF))
 def test_every_command_has_help_with_an_example(name: str) -> None:
-    result = CliRunner().invoke(main.cli, [name, "--help"])
-    assert result.exit_code == 0, result.output
-    assert f"millstream {name}" in result.output.split("Options:")[0].split("Usage:")[1].partition("\n")[2], (
-        "no example"
-    )
+    command = main.cli.get_command(click.Context(main.cli), name)
+    assert command is not None
+    for path in leaves(command, (name,)):
+        result = CliRunner().invoke(main.cli, [*path, "--help"])
+        assert result.exit_code == 0, result.output
+        words = " ".join(result.output.partition("Options:")[2].split())
+        assert f"millstream {' '.join(path)}" in words, f"millstream {' '.join(path)} --help has no example"
 
 
 def test_runs_as_a_module() -> None:
