@@ -29,7 +29,7 @@ class Submodule(NamedTuple):
 class Moved(NamedTuple):
     """The file comes from this path of the parent, which ends there."""
 
-    source: str | bytes
+    source: str
 
 
 Content = bytes | str | Executable | Symlink | Submodule | Moved | None
@@ -81,7 +81,7 @@ class RepositoryBuilder:
     def commit(
         self,
         at: datetime,
-        changes: Mapping[str | bytes, Content],
+        changes: Mapping[str, Content],
         *,
         branch: str | None = None,
         parent: int | None = None,
@@ -90,6 +90,7 @@ class RepositoryBuilder:
     ) -> int:
         """Add a commit with committer time ``at`` and give its mark.
 
+        Paths that are no UTF-8 are written with surrogate escapes.
         ``parent`` is the first parent (default: the branch's tip), ``merges`` are the others.
         """
         name = branch or self._branch
@@ -106,7 +107,7 @@ class RepositoryBuilder:
         for merged in merges:
             self._line(f"merge :{merged}")
         for path, content in changes.items():
-            self._change(path.encode() if isinstance(path, str) else path, content)
+            self._change(path.encode(errors="surrogateescape"), content)
         self._line("")
         self._tips[name] = mark
         return mark
@@ -133,8 +134,8 @@ class RepositoryBuilder:
             case None:
                 self._stream += b"D " + quoted + b"\n"
             case Moved():
-                source = content.source.encode() if isinstance(content.source, str) else content.source
-                self._stream += b"R " + _quoted(source) + b" " + quoted + b"\n"
+                source = _quoted(content.source.encode(errors="surrogateescape"))
+                self._stream += b"R " + source + b" " + quoted + b"\n"
             case Submodule():
                 self._stream += f"M 160000 {content.commit} ".encode() + quoted + b"\n"
             case Symlink():

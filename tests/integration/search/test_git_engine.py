@@ -86,7 +86,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "crlf.txt": b"TODO\r\nfoo\r\nbar TODO\r\n",
             "latin.txt": "TODO caf\xe9\n".encode("latin-1"),
             "utf8.txt": "TODO café\n",
-            b"na\xefve-\xff.py": "TODO\n",
+            "na\udcefve-\udcff.py": "TODO\n",
             'quote"tab\t.py': "todo\n",
             "empty": "",
         },
@@ -288,7 +288,7 @@ def test_one_large_blob_at_an_exempt_and_at_another_path(tmp_path: Path) -> None
 
 def _one_commit(tmp_path: Path, files: dict[str, bytes]) -> Path:
     builder = RepositoryBuilder(tmp_path / "repo")
-    changes: dict[str | bytes, Content] = {**files}
+    changes: dict[str, Content] = {**files}
     builder.commit(day(1), changes)
     return builder.build()
 
