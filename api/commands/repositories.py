@@ -1,9 +1,6 @@
 """``repository.registered`` from a path or a clone URL."""
 
-import re
 from pathlib import PurePosixPath
-from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -11,9 +8,7 @@ from api.graphql.errors import InputRefused
 from schemas.events import RepositoryRegistered
 from schemas.ids import InvalidRepositoryName, canonical_repository_name, repository_id
 from schemas.repositories.events import Name
-
-_SCHEMES: Final = frozenset({"https", "http", "ssh", "git", "file"})
-_SCP_LIKE: Final = re.compile(r"(?:[\w.-]+@)?[\w.-]+:(?!/)[^\s]+")
+from streams.repositories.location import CloneRefused, check_clone_url
 
 
 def registration(
@@ -57,28 +52,8 @@ def _check_path(path: str) -> None:
 
 
 def _check_clone_url(url: str) -> None:
-    """Only what git fetches without running programs of the caller's choice, and nothing secret in it."""
-    if url.startswith("-") or any(character.isspace() for character in url):
-        raise InputRefused("cloneUrl", f"{url!r} is no clone URL")
-    if "://" not in url:
-        if not _SCP_LIKE.fullmatch(url) or "::" in url:
-            raise InputRefused(
-                "cloneUrl", f"{url!r} is no clone URL", remedy="https://host/path.git or git@host:path.git"
-            )
-        return
+    """The registrar's own rule, so that nothing is accepted here that it would refuse."""
     try:
-        parts = urlsplit(url)
-        password, user = parts.password, parts.username
-    except ValueError as error:
-        raise InputRefused("cloneUrl", f"{url!r} is no clone URL: {error}") from error
-    if parts.scheme not in _SCHEMES:
-        raise InputRefused(
-            "cloneUrl",
-            f"the scheme {parts.scheme!r} is not fetched",
-            remedy="One of " + ", ".join(sorted(_SCHEMES)) + ".",
-        )
-    if password is not None or (user is not None and parts.scheme in ("http", "https")):
-        raise InputRefused(
-            "cloneUrl", "the URL holds credentials, and would keep them for ever on the log",
-            remedy="Leave them out; let git on the workers' machine find them (credential helper, ssh agent).",
-        )  # fmt: skip
+        check_clone_url(url)
+    except CloneRefused as error:
+        raise InputRefused("cloneUrl", str(error), remedy=error.remedy, reason=error.reason) from error

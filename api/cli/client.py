@@ -1,0 +1,145 @@
+"""How commands reach the API: GraphQL over HTTP, with the admin's token of this home."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import httpx
+import msgspec
+
+from api.auth.tokens import TOKEN_FILE
+from infra.settings import Settings
+from schemas.errors import MillstreamError
+
+URL_VARIABLE: Final = "MILLSTREAM_URL"
+TOKEN_VARIABLE: Final = "MILLSTREAM_TOKEN"
+ADDRESS_FILE: Final = "api.json"
+_TIMEOUT_S: Final = 60.0
+T = TypeVar("T")
+
+
+class ApiNotRunning(MillstreamError):
+    """No API answers."""
+
+
+class ApiRefused(MillstreamError):
+    """The API answered with an error. ``code`` is one of the schema's ``ErrorCode``; ``extensions`` say more."""
+
+    def __init__(
+        self, message: str, *, code: str, extensions: Mapping[str, object], remedy: str = ""
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.code = code
+        self.extensions = extensions
+
+
+class AnswerUnexpected(MillstreamError):
+    """The answer is not what this build's schema promises."""
+
+
+class Client:
+    """One connection. Use it in ``with``."""
+
+    def __init__(self, base_url: str, token: str) -> None:
+        self.base_url = base_url
+        self._http = httpx.Client(
+            base_url=base_url,
+            headers={"Authorization": f"token {token}", "User-Agent": "millstream-cli"},
+            timeout=_TIMEOUT_S,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def ask(
+        self,
+        query: str,
+        variables: Mapping[str, object],
+        shape: type[T],
+        *,
+        idempotency_key: str | None = None,
+    ) -> T:
+        """The ``data`` of one operation as ``shape``. Raises ApiNotRunning, ApiRefused, AnswerUnexpected."""
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        try:
+            answer = self._http.post(
+                "/graphql", json={"query": query, "variables": dict(variables)}, headers=headers
+            )
+        except httpx.TransportError as error:
+            raise ApiNotRunning(
+                f"the API at {self.base_url} does not answer: {error}",
+                remedy="See that it runs: millstream up (or: millstream api).",
+            ) from error
+        try:
+            found = msgspec.json.decode(answer.content, type=_Answer)
+            if not found.errors:
+                return msgspec.convert(found.data, shape)
+        except msgspec.MsgspecError as error:
+            raise AnswerUnexpected(
+                f"the API at {self.base_url} answered something else than expected ({answer.status_code}): {error}",
+                remedy="See that command and API are of one version: millstream --version.",
+            ) from error
+        first = found.errors[0]
+        remedy, place = first.extensions.get("remedy"), first.extensions.get("field")
+        raise ApiRefused(
+            f"{place}: {first.message}" if place else first.message,
+            code=str(first.extensions.get("code", "")),
+            extensions=first.extensions,
+            remedy=str(remedy) if remedy else "",
+        )
+
+
+class _Error(msgspec.Struct):
+    message: str
+    extensions: dict[str, object] = {}
+
+
+class _Answer(msgspec.Struct):
+    data: object = None
+    errors: list[_Error] = []
+
+
+def connect(settings: Settings, environ: Mapping[str, str] | None = None) -> Client:
+    """The API of ``MILLSTREAM_URL``, else the one that runs in this home. Raises ApiNotRunning."""
+    environ = os.environ if environ is None else environ
+    return Client(_url(settings.home, environ), _token(settings.home, environ))
+
+
+def base_url(settings: Settings) -> str:
+    """Where the API of this home is. Raises ApiNotRunning."""
+    return _url(settings.home, os.environ)
+
+
+def _url(home: Path, environ: Mapping[str, str]) -> str:
+    named = environ.get(URL_VARIABLE)
+    if named:
+        return named.rstrip("/")
+    try:
+        found = json.loads((home / ADDRESS_FILE).read_text(encoding="utf-8"))
+        return str(found["url"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ApiNotRunning(
+            f"no API runs in {home}", remedy=f"millstream up, or set {URL_VARIABLE} to the one that you mean"
+        ) from error
+
+
+def _token(home: Path, environ: Mapping[str, str]) -> str:
+    named = environ.get(TOKEN_VARIABLE)
+    if named:
+        return named
+    try:
+        return (home / TOKEN_FILE).read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ApiNotRunning(
+            f"there is no token in {home}: {error.strerror}",
+            remedy=f"Start the API once in this home, or set {TOKEN_VARIABLE}.",
+        ) from error

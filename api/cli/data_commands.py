@@ -1,0 +1,10 @@
+"""Commands that reach the data through the API, and ``publish``, which reaches the log."""
+
+import click
+
+from api.cli.graphql_commands import api, graphql, login
+from api.cli.insight_command import insight
+from api.cli.publish_command import publish
+from api.cli.repo_command import repo
+
+commands: list[click.Command] = [repo, insight, publish, graphql, api, login]

@@ -1,0 +1,35 @@
+"""``millstream api``, ``login`` and ``graphql schema``."""
+
+import click
+
+from api.auth.login_links import VALID_FOR_S, make_login_link
+from api.cli.client import base_url
+from infra.settings import load_settings
+
+
+@click.group(epilog="Example: millstream graphql schema > schema.graphql")
+def graphql() -> None:
+    """The GraphQL schema."""
+
+
+@graphql.command(epilog="Example: millstream graphql schema | less")
+def schema() -> None:
+    """Print the whole schema, with what every field means."""
+    from api.graphql.schema import sdl
+
+    click.echo(sdl(), nl=False)
+
+
+@click.command(epilog="Example: MILLSTREAM_BIND_PORT=8080 millstream api")
+def api() -> None:
+    """Run the API and the pages until a signal."""
+    from api.process import run
+
+    run(load_settings())
+
+
+@click.command(epilog="Example: xdg-open $(millstream login)")
+def login() -> None:
+    """Print a link that logs one browser in, once, within 15 minutes."""
+    settings = load_settings()
+    click.echo(make_login_link(settings.home, base_url(settings), valid_for_s=VALID_FOR_S))

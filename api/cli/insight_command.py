@@ -1,0 +1,201 @@
+"""``millstream insight``: define code insights, and see their numbers."""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from api.cli import insight_questions as questions
+from api.cli.client import Client, connect
+from api.cli.output import console, print_json, print_table, progress
+from api.cli.rendering import chart_table
+from api.cli.repo_command import WaitTimedOut
+from infra.settings import load_settings
+
+_POLL_S: Final = 0.5
+_UNITS: Final = ("HOUR", "DAY", "WEEK", "MONTH", "YEAR")
+
+
+@click.group(epilog="Example: millstream insight list && millstream insight show 'My insight'")
+def insight() -> None:
+    """Create, list and show code insights."""
+
+
+@insight.command(
+    epilog="Example: millstream insight create --title 'Leaving the old API' "
+    "--query 'old_api(' --label old --query 'new_api(' --label new --wait"
+)
+@click.option("--title", required=True, help="The chart's title.")
+@click.option(
+    "--query", "queries", multiple=True, required=True, help="A search query; one line of the chart each."
+)
+@click.option("--label", "labels", multiple=True, help="A line's label, in the order of the queries.")
+@click.option("--color", "colors", multiple=True, help="A line's colour, in the order of the queries.")
+@click.option("--description", default="", help="What the chart is about.")
+@click.option(
+    "--repo",
+    "repositories",
+    multiple=True,
+    help="Count in this repository only (host/path); may be repeated.",
+)
+@click.option("--scope", help="Count in the repositories that this query chooses (only repo: filters).")
+@click.option(
+    "--interval", default="MONTH", show_default=True, help="Time between points: WEEK, '2 WEEK', ..."
+)
+@click.option("--frames", default=12, show_default=True, help="How many points of the past to count.")
+@click.option("--captures", is_flag=True, help="One line per value that the query's group captures.")
+@click.option("--key", help="A repeat with the same key names the same insight, and makes no second one.")
+@click.option("--wait", is_flag=True, help="Return when all is counted.")
+@click.option("--timeout", "timeout_s", default=600.0, show_default=True, help="Longest wait, in seconds.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One JSON object: {id, number, title, createdAt, isLoadingData, series}.",
+)
+def create(
+    title: str,
+    queries: tuple[str, ...],
+    labels: tuple[str, ...],
+    colors: tuple[str, ...],
+    description: str,
+    repositories: tuple[str, ...],
+    scope: str | None,
+    interval: str,
+    frames: int,
+    captures: bool,
+    key: str | None,
+    wait: bool,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """Define an insight: count the results of queries, now and in the past."""
+    unit, value = read_interval(interval)
+    given = {
+        "options": {"title": title},
+        "description": description,
+        "frames": frames,
+        "repositoryScope": {"repositories": list(repositories), "repositoryCriteria": scope},
+        "timeScope": {"stepInterval": {"unit": unit, "value": value}},
+        "dataSeries": [
+            {
+                "query": query,
+                "options": {"label": _at(labels, place), "lineColor": _at(colors, place)},
+                "generatedFromCaptureGroups": captures,
+            }
+            for place, query in enumerate(queries)
+        ],
+    }
+    for option, texts in (("--label", labels), ("--color", colors)):
+        if len(texts) > len(queries):
+            raise click.UsageError(f"{len(texts)} times {option} for {len(queries)} queries")
+    with connect(load_settings()) as client:
+        answer = client.ask(questions.CREATE, {"input": given}, questions.Created, idempotency_key=key)
+        made = answer.create_line_chart_search_insight.view
+        if wait:
+            wait_counted(client, made.id, timeout_s)
+            made.is_loading_data = False
+    if as_json:
+        print_json(made.as_json())
+    else:
+        click.echo(
+            f"{made.title} is insight {made.database_id}. See it: millstream insight show {made.database_id}"
+        )
+
+
+@insight.command("list", epilog="Example: millstream insight list --find api --json")
+@click.option("--find", help="Only those with this text in the title or a label.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list, one object per insight.")
+def list_(find: str | None, as_json: bool) -> None:
+    """Show the insights."""
+    with connect(load_settings()) as client:
+        found = questions.listed(client, find)
+    if as_json:
+        print_json([one.as_json() for one in found])
+        return
+    print_table(
+        ("NUMBER", "TITLE", "SERIES", "STATE", "CREATED"),
+        [
+            (
+                one.database_id,
+                one.title,
+                str(one.series_count),
+                "counting" if one.is_loading_data else "counted",
+                f"{one.created_at:%Y-%m-%d %H:%M}" if one.created_at else "",
+            )
+            for one in found
+        ],
+        empty="There is no insight yet: millstream insight create --title T --query Q",
+    )
+
+
+@insight.command(
+    epilog="Example: millstream insight show 1768960502378518 --json | jq '.series[0].points[-1].value'"
+)
+@click.argument("insight_id", metavar="ID")
+@click.option("--wait", is_flag=True, help="Show it when all is counted.")
+@click.option("--timeout", "timeout_s", default=600.0, show_default=True, help="Longest wait, in seconds.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One JSON object: {id, title, isLoadingData, series: [{id, label, query, points, perRepository}]}.",
+)
+def show(insight_id: str, wait: bool, timeout_s: float, as_json: bool) -> None:
+    """Show an insight: a table with a sparkline per line and repository.
+
+    ID is its number, its GraphQL id, or its title when no other has the same. A dot stands for a frame of which
+    nothing is known yet, ≥ for a lower bound.
+    """
+    with connect(load_settings()) as client:
+        identity = questions.resolve(client, insight_id)
+        if wait:
+            wait_counted(client, identity, timeout_s)
+        found = questions.whole(client, identity)
+    if found is None:
+        raise questions.unknown(insight_id)
+    if as_json:
+        print_json(questions.as_json(found))
+        return
+    console().print(chart_table(found.title, questions.chart_lines(found)))
+    if found.is_loading_data:
+        done = sum(series.status.done_cells for series in found.data_series)
+        planned = sum(series.status.planned_cells for series in found.data_series)
+        click.echo(f"Still counting: {done:,} of {planned:,} cells. Wait for the rest: --wait")
+
+
+def wait_counted(client: Client, identity: str, timeout_s: float) -> None:
+    """Return when nothing of the insight is awaited any more. Raises WaitTimedOut."""
+    deadline_s = time.monotonic() + timeout_s
+    with progress("cells counted") as report:
+        while True:
+            found = questions.cells(client, identity)
+            if found is None:
+                raise questions.unknown(identity)
+            loading, done, planned = found
+            report(done, planned)
+            if not loading:
+                return
+            if time.monotonic() > deadline_s:
+                raise WaitTimedOut(
+                    f"{done:,} of {planned:,} cells are counted after {timeout_s:g} s",
+                    remedy="See that a worker runs (millstream worker), and how far it is: millstream lag.",
+                )
+            time.sleep(_POLL_S)
+
+
+def read_interval(text: str) -> tuple[str, int]:
+    """``WEEK`` or ``2 WEEK``, in either case, singular or plural. Raises click.BadParameter."""
+    words = text.upper().split()
+    number, unit = (words[0], words[1]) if len(words) == 2 else ("1", words[0] if len(words) == 1 else "")
+    unit = unit if unit in _UNITS else unit.removesuffix("S")
+    if unit not in _UNITS or not number.isdigit() or not 1 <= int(number) <= 1000:
+        raise click.BadParameter(
+            f"{text!r} is no interval: say one of {', '.join(_UNITS)}, with a number before it if not 1"
+        )
+    return unit, int(number)
+
+
+def _at(texts: Sequence[str], place: int) -> str | None:
+    return texts[place] if place < len(texts) else None

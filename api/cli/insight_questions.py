@@ -1,0 +1,305 @@
+"""What commands ask about insights, and the answers as typed values."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from api.cli.client import Client
+from api.cli.rendering import Line
+from schemas.errors import MillstreamError
+
+_NODE: Final = """
+fragment Shown on InsightView {
+  id databaseID title isLoadingData
+  dataSeriesDefinitions { ... on SearchInsightDataSeriesDefinition { seriesId } }
+  dataSeries {
+    seriesId label query times values complete
+    status { plannedCells doneCells }
+    perRepository { repository { name } points { dateTime value complete } }
+  }
+}
+"""
+_EVERYTHING: Final = "seriesDisplayOptions: { limit: 1000, numSamples: 1000 }"
+SHOW: Final = (
+    f"query Insight($id: ID!) {{ insightViews(id: $id, {_EVERYTHING}) {{ nodes {{ ...Shown }} }} }}\n{_NODE}"
+)
+FIND: Final = """
+query Insights($first: Int, $after: String, $find: String) {
+  insightViews(first: $first, after: $after, find: $find) {
+    nodes { id databaseID title createdAt isLoadingData seriesCount }
+    totalCount
+    pageInfo { endCursor hasNextPage }
+  }
+}
+"""
+PROGRESS: Final = f"""
+query Progress($id: ID!) {{
+  insightViews(id: $id, {_EVERYTHING}) {{
+    nodes {{ isLoadingData dataSeries {{ seriesId status {{ plannedCells doneCells }} }} }}
+  }}
+}}
+"""
+CREATE: Final = """
+mutation CreateInsight($input: LineChartSearchInsightInput!) {
+  createLineChartSearchInsight(input: $input) { position view { id databaseID title createdAt isLoadingData seriesCount } }
+}
+"""
+
+
+class _Camel(msgspec.Struct, rename="camel"):
+    """Names as in the schema."""
+
+
+class _Status(_Camel):
+    planned_cells: int
+    done_cells: int
+
+
+class _Definition(_Camel):
+    series_id: str
+
+
+class _Repository(msgspec.Struct):
+    name: str
+
+
+class RepositoryPoint(_Camel):
+    date_time: datetime
+    value: float | None
+    complete: bool
+
+
+class RepositoryPoints(msgspec.Struct):
+    repository: _Repository
+    points: list[RepositoryPoint]
+
+
+class Series(_Camel):
+    """One line; ``times``, ``values`` and ``complete`` are parallel."""
+
+    series_id: str
+    label: str
+    query: str
+    times: list[datetime]
+    values: list[float | None]
+    complete: list[bool]
+    status: _Status
+    per_repository: list[RepositoryPoints]
+
+
+class Insight(_Camel):
+    """A whole insight."""
+
+    id: str
+    database_id: str = msgspec.field(name="databaseID")
+    title: str = ""
+    is_loading_data: bool = False
+    data_series_definitions: list[_Definition] = []
+    data_series: list[Series] = []
+
+    @property
+    def ordered(self) -> list[Series]:
+        """The series in the order of their definitions; captured values stand together, by label."""
+        places = {one.series_id: place for place, one in enumerate(reversed(self.data_series_definitions))}
+        last = len(places)
+
+        def place(series: Series) -> tuple[int, str]:
+            found = places.get(series.series_id)
+            if found is None:  # "<series id>-<captured value>"
+                found = places.get(series.series_id[:66], -1)
+            return last - found, series.label
+
+        return sorted(self.data_series, key=place)
+
+
+class Listed(_Camel):
+    """An insight in a list."""
+
+    id: str
+    database_id: str = msgspec.field(name="databaseID")
+    title: str = ""
+    created_at: datetime | None = None
+    is_loading_data: bool = False
+    series_count: int = 0
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "id": self.id,
+            "number": self.database_id,
+            "title": self.title,
+            "createdAt": self.created_at,
+            "isLoadingData": self.is_loading_data,
+            "series": self.series_count,
+        }
+
+
+class _PageInfo(_Camel):
+    end_cursor: str | None
+    has_next_page: bool
+
+
+class _List(_Camel):
+    class Page(_Camel):
+        nodes: list[Listed]
+        page_info: _PageInfo
+
+    insight_views: Page
+
+
+class _Whole(_Camel):
+    class Page(msgspec.Struct):
+        nodes: list[Insight]
+
+    insight_views: Page
+
+
+class _Progress(_Camel):
+    class Page(msgspec.Struct):
+        class View(_Camel):
+            class Line(_Camel):
+                series_id: str
+                status: _Status
+
+            is_loading_data: bool
+            data_series: list[Line]
+
+        nodes: list[View]
+
+    insight_views: Page
+
+
+class Created(_Camel):
+    """The answer to CREATE."""
+
+    class Payload(msgspec.Struct):
+        position: str
+        view: Listed
+
+    create_line_chart_search_insight: Payload
+
+
+class InsightUnknown(MillstreamError):
+    """No insight, or several, go by what was given."""
+
+
+def listed(client: Client, find: str | None = None) -> list[Listed]:
+    """All insights, or those with this text in title or label."""
+    found: list[Listed] = []
+    after: str | None = None
+    while True:
+        page = client.ask(FIND, {"first": 500, "after": after, "find": find}, _List).insight_views
+        found += page.nodes
+        after = page.page_info.end_cursor
+        if not page.page_info.has_next_page:
+            return found
+
+
+def resolve(client: Client, text: str) -> str:
+    """The GraphQL id behind an id, a number or a title that is unique. Raises InsightUnknown."""
+    from api.graphql.errors import InputRefused
+    from api.graphql.ids import INSIGHT, insight_node_id, parse_node_id
+
+    if text.isascii() and text.isdigit():
+        return insight_node_id(int(text))
+    try:
+        if parse_node_id(text)[0] == INSIGHT:
+            return text
+    except InputRefused:
+        pass
+    found = [one for one in listed(client, text) if one.title == text]
+    if len(found) == 1:
+        return found[0].id
+    if found:
+        numbers = ", ".join(one.database_id for one in found)
+        raise InsightUnknown(
+            f"{len(found)} insights are called {text!r}", remedy=f"Name one by its number: {numbers}."
+        )
+    raise unknown(text)
+
+
+def unknown(text: str) -> InsightUnknown:
+    """The error for an insight that is not there."""
+    return InsightUnknown(f"there is no insight {text!r}", remedy="millstream insight list")
+
+
+def whole(client: Client, identity: str) -> Insight | None:
+    """Everything about one insight."""
+    nodes = client.ask(SHOW, {"id": identity}, _Whole).insight_views.nodes
+    return nodes[0] if nodes else None
+
+
+def cells(client: Client, identity: str) -> tuple[bool, int, int] | None:
+    """(still loading, cells done, cells planned), each series counted once; None when there is no such insight."""
+    nodes = client.ask(PROGRESS, {"id": identity}, _Progress).insight_views.nodes
+    if not nodes:
+        return None
+    by_series = {line.series_id[:66]: line.status for line in nodes[0].data_series}
+    done = sum(status.done_cells for status in by_series.values())
+    return nodes[0].is_loading_data, done, sum(status.planned_cells for status in by_series.values())
+
+
+def as_json(insight: Insight) -> dict[str, object]:
+    """The published form. A frame of which nothing is known is no point."""
+    return {
+        "id": insight.id,
+        "title": insight.title,
+        "isLoadingData": insight.is_loading_data,
+        "series": [
+            {
+                "id": series.series_id,
+                "label": series.label,
+                "query": series.query,
+                "points": [
+                    _point(time, value, complete)
+                    for time, value, complete in zip(
+                        series.times, series.values, series.complete, strict=True
+                    )
+                    if value is not None
+                ],
+                "perRepository": {
+                    one.repository.name: [
+                        _point(point.date_time, point.value, point.complete)
+                        for point in one.points
+                        if point.value is not None
+                    ]
+                    for one in series.per_repository
+                },
+            }
+            for series in insight.ordered
+        ],
+    }
+
+
+def chart_lines(insight: Insight) -> list[Line]:
+    """What a terminal draws: all lines over the same frames."""
+    times = sorted({time for series in insight.data_series for time in series.times})
+    return [
+        Line(
+            label=series.label,
+            times=times,
+            values=_placed(times, dict(zip(series.times, series.values, strict=True))),
+            complete=[
+                dict(zip(series.times, series.complete, strict=True)).get(time, False) for time in times
+            ],
+            per_repository={
+                one.repository.name: _placed(times, {point.date_time: point.value for point in one.points})
+                for one in series.per_repository
+            },
+        )
+        for series in insight.ordered
+    ]
+
+
+def _placed(times: Sequence[datetime], values: dict[datetime, float | None]) -> list[float | None]:
+    return [values.get(time) for time in times]
+
+
+def _point(time: datetime, value: float | None, complete: bool) -> dict[str, object]:
+    whole_number = value is not None and value == int(value)
+    return {
+        "dateTime": time,
+        "value": int(value) if whole_number and value is not None else value,
+        "complete": complete,
+    }

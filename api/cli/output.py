@@ -1,0 +1,80 @@
+"""What commands print: JSON as one object, tables, and progress that is a bar on a terminal and plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import click
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+_PLAIN_EVERY_S: Final = 2.0
+
+Report = Callable[[int, int], None]
+"""(done, of all)."""
+
+
+def console() -> Console:
+    """Standard output, as wide as the terminal; 110 columns elsewhere."""
+    return Console(highlight=False) if sys.stdout.isatty() else Console(width=110, highlight=False)
+
+
+def print_json(value: object) -> None:
+    """One JSON document, indented, keys in the order given."""
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+    """A table with plain text in its cells; ``empty`` says what is missing when there are no rows."""
+    if not rows:
+        click.echo(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    console().print(table)
+
+
+def warn(text: str) -> None:
+    """One line on standard error."""
+    click.echo(f"warning: {text}", err=True)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Report]:
+    """Shows how far something is, on standard error: a bar on a terminal, a line now and then elsewhere."""
+    if not sys.stderr.isatty():
+        yield _PlainProgress(what)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None)
+
+        def report(done: int, of_all: int) -> None:
+            bar.update(task, completed=done, total=of_all or None)
+
+        yield report
+
+
+class _PlainProgress:
+    """A line when something changed, at most one every two seconds, and one at the end."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._shown: tuple[int, int] | None = None
+        self._next_s = 0.0
+
+    def __call__(self, done: int, of_all: int) -> None:
+        now_s = time.monotonic()
+        finished = done == of_all > 0
+        if (done, of_all) == self._shown or (now_s < self._next_s and not finished):
+            return
+        self._shown, self._next_s = (done, of_all), now_s + _PLAIN_EVERY_S
+        click.echo(f"{self._what}: {done} of {of_all}", err=True)

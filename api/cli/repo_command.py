@@ -1,0 +1,245 @@
+"""``millstream repo``: follow repositories, and see which are followed."""
+
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+
+from api.cli.client import ApiRefused, Client, connect
+from api.cli.output import print_json, print_table, progress, warn
+from api.demo.choices import Choice, Chosen, EmptyRepository, ShallowClone, from_text, require_git
+from infra.settings import load_settings
+from schemas.errors import MillstreamError
+from schemas.ids import canonical_repository_name
+
+_POLL_S: Final = 0.3
+_ADD: Final = """
+mutation AddRepository($input: AddRepositoryInput!) {
+  addRepository(input: $input) { position repository { ...Shown } }
+}
+"""
+_LIST: Final = """
+query Repositories($after: String, $find: String) {
+  repositories(first: 500, after: $after, query: $find) { nodes { ...Shown } pageInfo { endCursor hasNextPage } }
+}
+"""
+_ONE: Final = "query Repository($name: String!) { repository(name: $name) { ...Shown } }\n"
+_SHOWN: Final = """
+fragment Shown on Repository {
+  id name isFork isArchived isPrivate
+  defaultBranch { displayName target { oid } }
+  mirrorInfo { remoteURL cloned lastError shallow }
+}
+"""
+
+
+class _Target(msgspec.Struct):
+    oid: str
+
+
+class _Branch(msgspec.Struct, rename="camel"):
+    display_name: str
+    target: _Target
+
+
+class _Mirror(msgspec.Struct, rename="camel"):
+    remote_url: str = msgspec.field(name="remoteURL")
+    cloned: bool = False
+    last_error: str | None = None
+    shallow: bool = False
+
+
+class Shown(msgspec.Struct, rename="camel"):
+    """A repository as commands show it."""
+
+    id: str
+    name: str
+    is_fork: bool
+    is_archived: bool
+    is_private: bool
+    default_branch: _Branch | None
+    mirror_info: _Mirror
+
+    @property
+    def state(self) -> str:
+        """ready, waiting or failed."""
+        return "ready" if self.mirror_info.cloned else "failed" if self.mirror_info.last_error else "waiting"
+
+    def as_json(self) -> dict[str, object]:
+        branch = self.default_branch
+        return {
+            "id": self.id,
+            "name": self.name,
+            "state": self.state,
+            "error": self.mirror_info.last_error,
+            "location": self.mirror_info.remote_url,
+            "defaultBranch": branch.display_name if branch else None,
+            "tip": branch.target.oid if branch else None,
+            "shallow": self.mirror_info.shallow,
+            "fork": self.is_fork,
+            "archived": self.is_archived,
+            "private": self.is_private,
+        }
+
+
+class _Page(msgspec.Struct, rename="camel"):
+    class Info(msgspec.Struct, rename="camel"):
+        end_cursor: str | None
+        has_next_page: bool
+
+    nodes: list[Shown]
+    page_info: Info
+
+
+class _Listed(msgspec.Struct):
+    repositories: _Page
+
+
+class _Found(msgspec.Struct):
+    repository: Shown | None
+
+
+class _Added(msgspec.Struct, rename="camel"):
+    class Payload(msgspec.Struct):
+        position: str
+        repository: Shown
+
+    add_repository: Payload
+
+
+class CloneFailed(MillstreamError):
+    """A repository was added, and could not be made readable."""
+
+
+class WaitTimedOut(MillstreamError):
+    """What was waited for did not happen in time."""
+
+
+@click.group(epilog="Example: millstream repo add ~/code/app --wait && millstream repo list")
+def repo() -> None:
+    """Register and list repositories."""
+
+
+@repo.command("add", epilog="Example: millstream repo add ~/code https://git.example.com/team/app.git --wait")
+@click.argument("locations", nargs=-1, required=True, metavar="PATH|URL...")
+@click.option("--name", help="host/path by which it is known; only for a single repository.")
+@click.option("--fork", is_flag=True, help="It is a fork: counted only where a query says fork:yes.")
+@click.option(
+    "--archived", is_flag=True, help="It is archived: counted only where a query says archived:yes."
+)
+@click.option("--private", is_flag=True, help="Not everybody may see it.")
+@click.option("--wait", is_flag=True, help="Return when it is ready to be counted.")
+@click.option("--timeout", "timeout_s", default=600.0, show_default=True, help="Longest wait, in seconds.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list, one object per repository.")
+def add(
+    locations: tuple[str, ...],
+    name: str | None,
+    fork: bool,
+    archived: bool,
+    private: bool,
+    wait: bool,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """Follow repositories: a clone (read in place), a folder of clones (each), or a clone URL (mirrored)."""
+    require_git()
+    chosen = [one for location in locations for one in _chosen(location)]
+    if name is not None and len(chosen) != 1:
+        raise click.UsageError(f"--name fits one repository, these are {len(chosen)}")
+    flags: dict[str, object] = {"fork": fork, "archived": archived, "private": private}
+    with connect(load_settings()) as client:
+        added = [_add(client, one, name, flags) for one in chosen]
+        if wait:
+            added = wait_ready(client, [one.name for one in added], timeout_s)
+    if as_json:
+        print_json([one.as_json() for one in added])
+    else:
+        for one in added:
+            click.echo(f"{one.name}: {one.state}")
+    failed = [one for one in added if one.mirror_info.last_error]
+    if failed:
+        raise CloneFailed(
+            f"{failed[0].name}: {failed[0].mirror_info.last_error}",
+            remedy="Correct what it says, then add it again.",
+        )
+
+
+@repo.command("list", epilog="Example: millstream repo list --json | jq -r '.[].name'")
+@click.option("--find", help="Only those whose name contains this text.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list, one object per repository.")
+def list_(find: str | None, as_json: bool) -> None:
+    """Show the repositories that are followed."""
+    found: list[Shown] = []
+    after: str | None = None
+    with connect(load_settings()) as client:
+        while True:
+            page = client.ask(_LIST + _SHOWN, {"after": after, "find": find}, _Listed).repositories
+            found += page.nodes
+            after = page.page_info.end_cursor
+            if not page.page_info.has_next_page:
+                break
+    if as_json:
+        print_json([one.as_json() for one in found])
+        return
+    print_table(
+        ("NAME", "STATE", "BRANCH", "TIP", "FROM"),
+        [
+            (
+                one.name,
+                one.state if not one.mirror_info.last_error else f"failed: {one.mirror_info.last_error}",
+                one.default_branch.display_name if one.default_branch else "",
+                one.default_branch.target.oid[:12] if one.default_branch else "",
+                one.mirror_info.remote_url,
+            )
+            for one in found
+        ],
+        empty="No repository is followed yet: millstream repo add PATH",
+    )
+
+
+def wait_ready(client: Client, names: Sequence[str], timeout_s: float) -> list[Shown]:
+    """The repositories once each is ready or failed. Raises WaitTimedOut."""
+    deadline_s = time.monotonic() + timeout_s
+    with progress("repositories ready") as report:
+        while True:
+            answers = [client.ask(_ONE + _SHOWN, {"name": name}, _Found).repository for name in names]
+            found = [one for one in answers if one is not None]
+            settled = sum(one.state != "waiting" for one in found)
+            report(settled, len(names))
+            if settled == len(names):
+                return found
+            if time.monotonic() > deadline_s:
+                waiting = sorted(set(names) - {one.name for one in found if one.state != "waiting"})
+                raise WaitTimedOut(
+                    f"{waiting[0]} is not ready after {timeout_s:g} s",
+                    remedy="See that a worker runs (millstream worker), and how far it is: millstream lag.",
+                )
+            time.sleep(_POLL_S)
+
+
+def _chosen(location: str) -> list[Chosen]:
+    """The repositories at one argument; what cannot be counted whole is added with a warning."""
+    try:
+        choice = from_text(shlex.quote(location), folder=Path.cwd())
+    except (ShallowClone, EmptyRepository) as error:
+        warn(f"{error}; to mend it: {error.remedy}")
+        path = Path(location).expanduser().resolve()
+        choice = Choice((Chosen(canonical_repository_name(str(path)), path=path),))
+    for line in choice.left_out:
+        warn(line)
+    return list(choice.repositories)
+
+
+def _add(client: Client, one: Chosen, name: str | None, flags: dict[str, object]) -> Shown:
+    given: dict[str, object] = {"name": name or one.name, **flags}
+    given |= {"path": str(one.path)} if one.path is not None else {"cloneUrl": one.clone_url}
+    try:
+        return client.ask(_ADD + _SHOWN, {"input": given}, _Added).add_repository.repository
+    except ApiRefused as error:
+        raise ApiRefused(
+            f"{one.location}: {error}", code=error.code, extensions=error.extensions, remedy=error.remedy
+        ) from error
