@@ -1,25 +1,31 @@
 """How far readers of the log are behind: projections by their checkpoint rows, agent groups by committed offsets."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
 
 from infra.kafka.admin import KafkaAdmin, Watermarks
+from infra.postgres.runtime import heartbeats
 from projections.catalogue import PROJECTIONS
-from projections.generations import LiveGeneration, live_generations
+from projections.generations import LiveGeneration, fingerprint, live_generations
+from projections.projection import Projection
 
 GROUP_PREFIX: Final = "millstream"
+HEARTBEAT_PREFIX: Final = "projector-"
+HEARTBEAT_VALID_S: Final = 15
+"""A projector beats every five seconds; without one for this long it is held for dead."""
 _PROJECTION_GROUP: Final = "millstream.projection."
 
 
 class ProjectionLag(msgspec.Struct, frozen=True, kw_only=True):
     """One projection's live generation. ``records`` counts from the checkpoints to the ends of the log.
 
-    ``state`` is RUNNING, or why a partition stands still; ABSENT when nothing was projected yet. ``applied_to``
-    is the newest append time applied, over all partitions.
+    ``state`` is RUNNING; ABSENT (nothing was projected yet); STOPPED (no projector beats for it); OUTDATED (this
+    build would write another generation); or why a partition stands still, ``reason`` then saying more.
+    ``applied_to`` is the newest append time applied, over all partitions.
     """
 
     projection: str
@@ -28,7 +34,6 @@ class ProjectionLag(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     reason: str = ""
     applied_to: datetime | None = None
-    outdated: bool = False
     dead_letters: int = 0
 
 
@@ -47,16 +52,8 @@ def projection_lags(connection: Connection, admin: KafkaAdmin) -> list[Projectio
         for topic in projection.topics:
             if topic.value not in marks:
                 marks[topic.value] = admin.watermarks(topic.value)
-    return [
-        _lag(
-            connection,
-            projection.name,
-            live.get(projection.name),
-            marks,
-            [topic.value for topic in projection.topics],
-        )
-        for projection in PROJECTIONS
-    ]
+    running = _running(connection)
+    return [_lag(connection, one, live.get(one.name), marks, one.name in running) for one in PROJECTIONS]
 
 
 def group_lags(admin: KafkaAdmin) -> list[GroupLag]:
@@ -76,14 +73,17 @@ def group_lags(admin: KafkaAdmin) -> list[GroupLag]:
 
 def _lag(
     connection: Connection,
-    name: str,
+    projection: Projection,
     live: LiveGeneration | None,
     marks: Mapping[str, Mapping[int, Watermarks]],
-    topics: list[str],
+    running: bool,
 ) -> ProjectionLag:
+    places = [
+        (topic.value, number, at) for topic in projection.topics for number, at in marks[topic.value].items()
+    ]
     if live is None:
-        waiting = sum(at.end - at.start for topic in topics for at in marks[topic].values())
-        return ProjectionLag(projection=name, generation=0, records=waiting, state="ABSENT")
+        waiting = sum(at.end - at.start for _, _, at in places)
+        return ProjectionLag(projection=projection.name, generation=0, records=waiting, state="ABSENT")
     rows = connection.execute(
         text(
             "select topic, partition, next_offset, state, state_reason, last_append_time "
@@ -91,19 +91,32 @@ def _lag(
         )
     ).all()
     passed = {(row.topic, row.partition): row.next_offset for row in rows}
-    records = sum(
-        max(0, at.end - passed.get((topic, number), at.start))
-        for topic in topics
-        for number, at in marks[topic].items()
-    )
-    stopped = [row for row in rows if row.state != "RUNNING"]
-    dead_letters = connection.scalar(text(f'select count(*) from "{live.schema_name}".dead_letters'))
+    state, reason = "RUNNING", ""
+    if stopped := [row for row in rows if row.state != "RUNNING"]:
+        state, reason = stopped[0].state, stopped[0].state_reason or ""
+    elif not running:
+        state = "STOPPED"
+    elif (live.version, live.fingerprint) != (projection.version, fingerprint(projection)):
+        state = "OUTDATED"
     return ProjectionLag(
-        projection=name,
+        projection=projection.name,
         generation=live.number,
-        records=records,
-        state=stopped[0].state if stopped else "RUNNING",
-        reason=(stopped[0].state_reason or "") if stopped else "",
+        records=sum(max(0, at.end - passed.get((topic, number), at.start)) for topic, number, at in places),
+        state=state,
+        reason=reason,
         applied_to=max((row.last_append_time for row in rows if row.last_append_time), default=None),
-        dead_letters=dead_letters or 0,
+        dead_letters=connection.scalar(text(f'select count(*) from "{live.schema_name}".dead_letters')) or 0,
     )
+
+
+def _running(connection: Connection) -> set[str]:
+    """Projections that some projector has beaten for lately."""
+    names: set[str] = set()
+    for (details,) in connection.execute(
+        select(heartbeats.c.details).where(
+            heartbeats.c.process.startswith(HEARTBEAT_PREFIX),
+            heartbeats.c.seen_at > func.now() - timedelta(seconds=HEARTBEAT_VALID_S),
+        )
+    ):
+        names.update(details["projections"])
+    return names

@@ -4,17 +4,16 @@ import os
 import signal
 import socket
 import threading
-import time
 import traceback
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Final
 
 import structlog
 from prometheus_client import start_http_server
-from sqlalchemy import Engine
+from sqlalchemy import Engine, delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,8 +26,9 @@ from infra.postgres.runtime import heartbeats
 from infra.settings import Settings
 from projections.catalogue import PROJECTIONS, projection
 from projections.generations import ensure_generation, swap
-from projections.lag import projection_lags
+from projections.lag import HEARTBEAT_PREFIX, projection_lags
 from projections.projection import Projection
+from projections.runner.errors import LogMismatch, LogTruncated
 from projections.runner.notify import Notifier
 from projections.runner.runner import TRANSIENT, Runner
 from schemas.errors import MustStop
@@ -102,26 +102,18 @@ def _keep(
             generation=generation.number,
             reason="the live generation was built by another version; readers are served by it until this one has caught up",
         )
-        live = threading.Event()
 
         def caught_up() -> None:
             swap(engine, one, generation)
             _log.info("generation_swapped", projection=one.name, generation=generation.number)
-            live.set()
 
         Runner(settings, one, generation, notifier, stop, on_caught_up=caught_up).run()
     except MustStop as error:
-        if one_is_fatal(error):
+        # A log that is not ours stops its projection only: the others are right, and served.
+        if not isinstance(error, LogMismatch | LogTruncated):
             _die(one, error)
     except BaseException as error:  # noqa: BLE001 - nothing may end a projection silently
         _die(one, error)
-
-
-def one_is_fatal(error: MustStop) -> bool:
-    """Whether a stop has to end the process: a bug does, a log that is not ours stops its projection only."""
-    from projections.runner.errors import LogMismatch, LogTruncated
-
-    return not isinstance(error, LogMismatch | LogTruncated)
 
 
 def _die(one: Projection, error: BaseException) -> None:
@@ -146,10 +138,11 @@ def _stop_on_signals(stop: threading.Event) -> None:
 def _watch(settings: Settings, engine: Engine, wanted: Sequence[Projection], stop: threading.Event) -> None:
     """Heartbeat and lag, every five seconds; both are hints and may fail."""
     started_at = datetime.now(UTC)
+    process = f"{HEARTBEAT_PREFIX}{socket.gethostname()}-{os.getpid()}"
     admin: KafkaAdmin | None = None
     while not stop.is_set():
         try:
-            _beat(engine, started_at, [one.name for one in wanted])
+            _beat(engine, process, started_at, [one.name for one in wanted])
             admin = admin or KafkaAdmin(settings)
             with engine.connect() as connection:
                 for lag in projection_lags(connection, admin):
@@ -162,25 +155,24 @@ def _watch(settings: Settings, engine: Engine, wanted: Sequence[Projection], sto
         stop.wait(_HEARTBEAT_INTERVAL_S)
     if admin is not None:
         admin.close()
+    with suppress(SQLAlchemyError), engine.begin() as connection:
+        connection.execute(delete(heartbeats).where(heartbeats.c.process == process))
 
 
-def _beat(engine: Engine, started_at: datetime, names: list[str]) -> None:
-    host, pid = socket.gethostname(), os.getpid()
+def _beat(engine: Engine, process: str, started_at: datetime, names: list[str]) -> None:
+    now = datetime.now(UTC)
     beat = insert(heartbeats).values(
-        process=f"projector-{host}-{pid}",
-        host=host,
-        pid=pid,
+        process=process,
+        host=socket.gethostname(),
+        pid=os.getpid(),
         started_at=started_at,
-        details={"projections": names, "monotonic_s": time.monotonic()},
+        seen_at=now,
+        details={"projections": names},
     )
     with engine.begin() as connection:
         connection.execute(
             beat.on_conflict_do_update(
                 index_elements=["process"],
-                set_={
-                    "seen_at": datetime.now(UTC),
-                    "started_at": started_at,
-                    "details": beat.excluded.details,
-                },
+                set_={"seen_at": now, "started_at": started_at, "details": beat.excluded.details},
             )
         )

@@ -49,6 +49,11 @@ class Reader:
         self._engine = engine
         self._signal = AppliedSignal(engine)
 
+    @property
+    def moves(self) -> int:
+        """A number that changes when a projection of this database has moved: a hint for those who poll."""
+        return self._signal.moves
+
     def close(self) -> None:
         """Stop listening. The engine stays its owner's."""
         self._signal.close()

@@ -1,6 +1,5 @@
 """From records to a batch that can be written: decode, decide, fold. Pure, one partition's order kept."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -11,13 +10,11 @@ import msgspec
 from infra.kafka.checksum import record_crc32
 from projections.projection import Folding, Prepare, Write
 from projections.runner.checkpoint import Move, Partition
-from schemas.codec import Decoded, Undecodable, UnknownType, UnknownVersion, decode
+from schemas.codec import Undecodable, UnknownType, UnknownVersion, decode
 from schemas.envelope import Event, Record
 
 Decide = Callable[[Folding], bool]
 """Whether an event is legal for its aggregate; the place of the guard (DESIGN section 5)."""
-
-_ESCAPED_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -91,7 +88,7 @@ class Collector:
             place = self._places.get(partition)
             if place is None or partition in self._blocked or record.offset < place.next_offset:
                 continue
-            decoded = storable(record, decode(record))
+            decoded = decode(record)
             if isinstance(decoded, UnknownVersion):
                 self._blocked.add(partition)
                 reason = f"{decoded.name} v{decoded.version} at {record.position}"
@@ -146,18 +143,6 @@ class Collector:
     def events(self) -> list[Folding]:
         """What was gathered, for the report of a fold that failed."""
         return self._events
-
-
-def storable(record: Record, decoded: Decoded) -> Decoded:
-    """``decoded``, unless a text in it cannot be kept: Postgres has no place for the character NUL."""
-    if (
-        isinstance(decoded, Event)
-        and record.value is not None
-        and b"\\u0000" in record.value
-        and _ESCAPED_NUL.search(record.value)
-    ):
-        return Undecodable("a text holds the character NUL", "$")
-    return decoded
 
 
 def append_time(record: Record) -> datetime:

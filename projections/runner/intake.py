@@ -84,7 +84,7 @@ class Intake:
             for move in batch.moves:
                 self._commits[move.topic, move.partition] = move.next_offset
         with self._all_written:
-            self._unwritten -= 1
+            self._unwritten = max(0, self._unwritten - 1)
             self._all_written.notify_all()
 
     def close(self) -> None:
@@ -188,7 +188,7 @@ class Intake:
             )
         self._epochs = {}
         self._collector.assign({})
-        _log.info("partitions_revoked", projection=self._projection.name, partitions=len(partitions))
+        _log.info("partitions_revoked", projection=self._projection.name, partitions=_shown(partitions))
 
     def _assigned(self, partitions: list[Partition]) -> dict[Partition, int]:
         """Take the partitions over: ensure their rows, fence whoever had them, compare the log."""
@@ -199,7 +199,7 @@ class Intake:
         )
         with self._all_written:
             self._unwritten = 0
-        _log.info("partitions_assigned", projection=self._projection.name, partitions=len(partitions))
+        _log.info("partitions_assigned", projection=self._projection.name, partitions=_shown(partitions))
         return {partition: found.next_offset for partition, found in claimed.items()}
 
     def _claim(self, partitions: list[Partition]) -> dict[Partition, Checkpoint]:
@@ -243,3 +243,7 @@ class Intake:
                         found[partition] = record_crc32(record)
                         reader.pause([partition])
         return found
+
+
+def _shown(partitions: list[Partition]) -> list[str]:
+    return [f"{topic}/{number}" for topic, number in sorted(partitions)]

@@ -191,8 +191,7 @@ class Runner:
 
     def _passed(self, intake: Intake, batch: Batch) -> None:
         name = self._projection.name
-        if self._generation.live:
-            self._notifier.offer(name, batch.moves)
+        self._notifier.offer(name, batch.moves)
         intake.written(batch)
         metrics.PROJECTION_EVENTS.labels(name).inc(batch.records)
         if batch.dead_letters:

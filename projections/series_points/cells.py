@@ -36,7 +36,8 @@ class Hole(msgspec.Struct, frozen=True, gc=False):
 class KeyCells(msgspec.Struct, frozen=True):
     """What one (series, repository) gets: every cell at most once, under one rank.
 
-    ``coverage`` is by rank, disjoint; it holds the incomplete cells too.
+    ``coverage`` is by rank, disjoint; it holds the incomplete cells too. ``points`` are sorted by index and
+    capture, as the primary key is.
     """
 
     unit: str
@@ -67,6 +68,11 @@ def rank(matcher_version: int, complete: bool, attempt: int) -> int:
     return matcher_version << 17 | complete << 16 | attempt
 
 
+def ordered(points: Iterable[Point]) -> tuple[Point, ...]:
+    """In the order of the primary key."""
+    return tuple(sorted(points, key=lambda point: (point.index, point.capture)))
+
+
 def reduce(outcomes: Sequence[KeyCells]) -> KeyCells:
     """Several outcomes for one key, in partition order, as one."""
     if len(outcomes) == 1:
@@ -80,7 +86,7 @@ def reduce(outcomes: Sequence[KeyCells]) -> KeyCells:
         unit=outcomes[0].unit,
         value=outcomes[0].value,
         coverage=_by_rank({index: rank_ for index, (rank_, _) in held.items()}),
-        points=tuple(
+        points=ordered(
             point
             for place, outcome in enumerate(outcomes)
             for point in outcome.points

@@ -35,10 +35,10 @@ def instant(unit: str, value: int, index: int) -> datetime:
 
 
 def point_rows(key: Key, unit: str, value: int, points: Sequence[Point]) -> bytes:
-    """The points of one (series, repository), sorted by time and capture as the primary key is."""
+    """The points of one (series, repository), in the order given: that of the primary key."""
     prefix = _prefix(len(POINT_COLUMNS), key)
     rows: list[bytes] = []
-    for point in sorted(points, key=lambda point: (point.index, point.capture)):
+    for point in points:
         time_us = _instant(unit, value, point.index)[1]
         commit = point.commit
         if not point.capture and commit is not None and len(commit) == 40:

@@ -10,7 +10,7 @@ import msgspec
 
 from projections.projection import Folding
 from projections.series_points import ranges
-from projections.series_points.cells import Hole, Key, KeyCells, Point, rank, reduce
+from projections.series_points.cells import Hole, Key, KeyCells, Point, ordered, rank, reduce
 from projections.series_points.copy_rows import hole_rows, point_rows
 from projections.series_points.ranges import Ranges
 from schemas.events import BackfillPlanned, PlannedScope, SearchCompleted, SearchFailed, SeriesResult
@@ -104,6 +104,7 @@ def _outcome(result: SeriesResult, matcher_version: int, attempt: int) -> KeyCel
     complete = rank(matcher_version, True, attempt)
     lower = rank(matcher_version, False, attempt)
     commits: Sequence[str | None] = result.commits or [None] * len(result.indexes)
+    in_order = result.captures is None and not result.incomplete and result.indexes == sorted(result.indexes)
     if result.captures is None:
         points = [
             Point(index, "", value, commit, complete)
@@ -124,7 +125,7 @@ def _outcome(result: SeriesResult, matcher_version: int, attempt: int) -> KeyCel
         unit=result.unit.value,
         value=result.value,
         coverage=tuple(coverage),
-        points=tuple(points),
+        points=tuple(points) if in_order else ordered(points),
         holes=holes,
     )
 

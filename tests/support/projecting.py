@@ -45,7 +45,13 @@ def record(said: Event, offset: int, *, topic: str | None = None, partition: int
     """``said`` as it lies on the log."""
     key, value, headers = encode(said)
     return Record(
-        topic or said.type.topics[0], partition, offset, int(said.time.timestamp() * 1000), key, value, headers
+        topic or said.type.topics[0],
+        partition,
+        offset,
+        int(said.time.timestamp() * 1000),
+        key,
+        value,
+        headers,
     )
 
 
@@ -132,9 +138,7 @@ def month(index: int) -> datetime:
 
 def settings_for(database_url: str, home: Path, kafka_bootstrap: str = "") -> Settings:
     """Settings of an installation in this database, with roles and ``runtime`` made."""
-    settings = Settings(
-        home=home, database_url=SecretStr(database_url), kafka_bootstrap=kafka_bootstrap
-    )._with_sources({}, embedded=True)
+    settings = Settings(home=home, database_url=SecretStr(database_url), kafka_bootstrap=kafka_bootstrap)
     set_up_database(settings)
     return settings
 

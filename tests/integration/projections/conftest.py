@@ -1,7 +1,6 @@
 """A database with roles, and empty generations to fold into."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psycopg
 import pytest

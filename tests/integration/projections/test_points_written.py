@@ -1,5 +1,6 @@
 """Cells against a real Postgres: every cut into batches, every repeat, gives the rows of the rule."""
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -58,7 +59,9 @@ CASES = [
 
 
 @pytest.mark.parametrize("cut", ["one batch", "a batch each"])
-@pytest.mark.parametrize(("events", "points", "holes"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(
+    ("events", "points", "holes"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
 def test_the_greatest_rank_holds_a_cell(
     place: Place,
     events: list[SearchCompleted],
@@ -82,7 +85,9 @@ def test_captures_of_a_cell_go_together(place: Place) -> None:
 
 def test_coverage_is_disjoint_and_says_the_rank(place: Place) -> None:
     connection, generation = place(SERIES_POINTS)
-    events = foldings([completed(result({600: 1}, covered=[(598, 604)])), completed(result({600: 2}), attempt=2)])
+    events = foldings(
+        [completed(result({600: 1}, covered=[(598, 604)])), completed(result({600: 2}), attempt=2)]
+    )
     fold_into(connection, SERIES_POINTS, [[one] for one in events])
     rows = connection.execute(
         "select rank, cells::text from series_coverage where series_id = %s order by rank", (SERIES,)
@@ -105,7 +110,9 @@ cell_results = st.builds(
 def _result(cells: dict[int, tuple[int, bool]]) -> SeriesResult:
     return result(
         {index: value for index, (value, complete) in cells.items() if complete},
-        incomplete={index: (value, "limit-hit") for index, (value, complete) in cells.items() if not complete},
+        incomplete={
+            index: (value, "limit-hit") for index, (value, complete) in cells.items() if not complete
+        },
     )
 
 
@@ -116,7 +123,9 @@ def _expected(events: Sequence[SearchCompleted]) -> dict[tuple[int, int], tuple[
         for series in one.series:
             values = dict(zip(series.indexes, series.values, strict=True))
             cells = [
-                (index, True, values.get(index, 0)) for start, end in series.covered for index in range(start, end)
+                (index, True, values.get(index, 0))
+                for start, end in series.covered
+                for index in range(start, end)
             ]
             cells += [(cell.index, False, cell.value) for cell in series.incomplete]
             for index, complete, value in cells:
@@ -133,7 +142,7 @@ def test_any_cut_and_any_repeat_gives_the_rule(
     place: Place, events: list[SearchCompleted], data: st.DataObject
 ) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(1, len(events)), max_size=3)) | {0, len(events)})
-    batches = [events[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    batches = [events[start:end] for start, end in itertools.pairwise(cuts)]
     repeated = data.draw(st.integers(0, len(events) - 1))
     tables = _fold(place, [*batches, events[: repeated + 1]])
     expected = _expected(events)
@@ -173,5 +182,3 @@ def test_repositories_may_come_in_any_order(place: Place) -> None:
 
 def _cut(items: Sequence[T], size: int) -> list[Sequence[T]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
-
-

@@ -1,0 +1,114 @@
+"""Projector processes for tests: started, read, stopped and killed by id."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from infra.settings import Settings
+
+SESSION_TIMEOUT_MS = 6_000
+
+
+class ProjectorProcess:
+    """``millstream projector`` as a child, with the lines that it logs."""
+
+    def __init__(
+        self, settings: Settings, only: Sequence[str] = (), environ: Mapping[str, str] | None = None
+    ) -> None:
+        flags = [part for name in only for part in ("--only", name)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "api.cli.main", "projector", *flags],
+            cwd=Path(__file__).parents[2],
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")},
+                "MILLSTREAM_HOME": str(settings.home),
+                "MILLSTREAM_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+                "MILLSTREAM_DATABASE_URL": settings.database_url.get_secret_value(),
+                "MILLSTREAM_KAFKA_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),
+                "MILLSTREAM_LOG_FORMAT": "json",
+                **(environ or {}),
+            },
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.lines: list[dict[str, object]] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait(10)
+        self._reader.join(10)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to this process alone."""
+        self._process.send_signal(number)
+
+    def wait(self, timeout_s: float = 60.0) -> int:
+        """The exit code; negative for a signal."""
+        return self._process.wait(timeout_s)
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.send(signal.SIGTERM)
+        return self.wait(20.0)
+
+    def assigned(self, projection: str) -> set[str]:
+        """``topic/partition`` of the last assignment that the process logged."""
+        found: set[str] = set()
+        for line in list(self.lines):
+            if line.get("projection") == projection:
+                if line["action"] == "partitions_assigned":
+                    partitions = line["partitions"]
+                    assert isinstance(partitions, list)
+                    found = set(partitions)
+                elif line["action"] == "partitions_revoked":
+                    found = set()
+        return found
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            try:
+                self.lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                self.lines.append({"action": "text", "text": line.rstrip()})
+
+
+def eventually(condition: Callable[[], bool], timeout_s: float = 60.0) -> bool:
+    """Poll a condition until it is true; False when the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@contextmanager
+def projector_running(
+    settings: Settings, only: Sequence[str] = (), environ: Mapping[str, str] | None = None
+) -> Iterator[ProjectorProcess]:
+    """A projector that is stopped cleanly at the end."""
+    with ProjectorProcess(settings, only, environ) as process:
+        yield process
+        assert process.stop() == 0
