@@ -1,0 +1,120 @@
+"""What is committed is what the code says: JSON Schemas, and a golden payload of every type and version ever published."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+import orjson
+import pytest
+
+from schemas.codec import decode, decode_payload, encode, new_event, parse_time
+from schemas.envelope import Event, Record
+from schemas.events import REGISTRY
+from schemas.jsonschema import FOLDER, closed_schema, main, path_of, stale, write
+from schemas.registry import EventType
+from schemas.validation import problems
+from tests.unit.schemas.files import GOLDEN
+
+TYPES = [pytest.param(one, id=f"{one.name}-v{one.version}") for one in REGISTRY]
+
+
+def golden(event_type: EventType) -> bytes:
+    return path_of(event_type, GOLDEN).read_bytes()
+
+
+def objects_in(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        if node.get("type") == "object" and "properties" in node:
+            yield node
+        for child in node.values():
+            yield from objects_in(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from objects_in(child)
+
+
+def test_the_committed_schemas_are_the_generated_ones() -> None:
+    assert stale() == []
+    assert main([]) == 0
+
+
+def test_a_changed_a_missing_and_a_forgotten_schema_are_seen(tmp_path: Path) -> None:
+    types = list(REGISTRY)
+    assert set(write(folder=tmp_path)) == {path_of(one, tmp_path) for one in types}
+    assert stale(folder=tmp_path) == []
+    changed, missing = path_of(types[0], tmp_path), path_of(types[1], tmp_path)
+    changed.write_bytes(changed.read_bytes().replace(b"false", b"true"))
+    missing.unlink()
+    forgotten = tmp_path / "millstream.thing.gone" / "v1.json"
+    forgotten.parent.mkdir()
+    forgotten.write_bytes(b"{}")
+    assert set(stale(folder=tmp_path)) == {changed, missing, forgotten}
+
+
+@pytest.mark.parametrize("event_type", TYPES)
+def test_schemas_are_closed_at_every_depth(event_type: EventType) -> None:
+    schema = orjson.loads(path_of(event_type, FOLDER).read_bytes())
+    found = list(objects_in(schema))
+    assert found
+    assert all(one["additionalProperties"] is False for one in found)
+    jsonschema_rs.meta.validate(schema)
+    assert schema["$id"] == event_type.dataschema
+    assert schema["description"]
+
+
+def test_every_golden_payload_belongs_to_a_type() -> None:
+    assert set(GOLDEN.rglob("*.json")) == {path_of(one, GOLDEN) for one in REGISTRY}
+
+
+@pytest.mark.parametrize("event_type", TYPES)
+def test_golden_payloads_validate_decode_and_come_back(event_type: EventType) -> None:
+    data = golden(event_type)
+    assert problems(event_type.name, event_type.version, data) == []
+    payload = decode_payload(event_type, data)
+    assert isinstance(payload, event_type.payload)
+    assert orjson.loads(msgspec.json.encode(payload)) == orjson.loads(data)
+    assert int(event_type.key(payload)) >= 0
+
+
+@pytest.mark.parametrize("event_type", TYPES)
+def test_golden_payloads_show_every_field(event_type: EventType) -> None:
+    assert set(orjson.loads(golden(event_type))) == set(closed_schema(event_type)["properties"])
+
+
+@pytest.mark.parametrize("event_type", TYPES)
+def test_golden_payloads_survive_the_envelope(event_type: EventType) -> None:
+    time = parse_time("2026-03-04T05:06:07.890123Z")
+    assert time is not None
+    event = new_event(
+        decode_payload(event_type, golden(event_type)), source="//test", time=time, event_id="e1"
+    )
+    key, value, headers = encode(event)
+    assert decode(Record(event_type.topics[0], 0, 0, 0, key, value, headers)) == event
+    other = msgspec.structs.replace(event, id="e2")
+    assert isinstance(other, Event)
+    assert decode(Record(event_type.topics[0], 0, 0, 0, key, value, headers)) != other
+
+
+@pytest.mark.parametrize("event_type", TYPES)
+def test_readers_are_tolerant_and_the_edge_is_not(event_type: EventType) -> None:
+    body = orjson.loads(golden(event_type))
+    body["field_of_a_later_version"] = 1
+    data = orjson.dumps(body)
+    assert isinstance(decode_payload(event_type, data), event_type.payload)
+    assert [one.path for one in problems(event_type.name, event_type.version, data)] == [
+        "$.field_of_a_later_version"
+    ]
+
+
+@pytest.mark.parametrize("event_type", TYPES)
+def test_each_required_field_is_required(event_type: EventType) -> None:
+    body = orjson.loads(golden(event_type))
+    for name in closed_schema(event_type)["required"]:
+        data = orjson.dumps({field: value for field, value in body.items() if field != name})
+        assert [(one.path, one.reason) for one in problems(event_type.name, event_type.version, data)] == [
+            (f"$.{name}", "is required")
+        ]
+        with pytest.raises(msgspec.ValidationError):
+            decode_payload(event_type, data)
