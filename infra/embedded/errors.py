@@ -1,11 +1,19 @@
 """What can go wrong around the embedded stack. Every error carries its remedy in one line."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.errors import MillstreamError
+
+
+_WORDS_OF_A_FULL_DISK = (
+    os.strerror(errno.ENOSPC),
+    os.strerror(errno.EDQUOT),
+    "Check free disk space",  # PostgreSQL, where a write was cut short
+)
 
 
 class StackError(MillstreamError):
@@ -70,3 +78,10 @@ def disk_full(folder: Path, *, needed_bytes: int | None = None) -> DiskFull:
         f"no space left for {folder}{amount}",
         remedy=f"free some space on the disk of {folder}, or set MILLSTREAM_HOME to a folder on another disk",
     )
+
+
+def child_failed(message: str, *, said: str, folder: Path, remedy: str) -> StackError:
+    """The error for a child that failed: :class:`DiskFull` when what it said shows that, else :class:`ChildFailed`."""
+    if any(words in said for words in _WORDS_OF_A_FULL_DISK):
+        return disk_full(folder)
+    return ChildFailed(message, remedy=remedy)

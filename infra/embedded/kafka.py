@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infra.embedded.children import ChildSpec
-from infra.embedded.errors import ChildFailed, naming_disk_full
+from infra.embedded.errors import child_failed, naming_disk_full
 from infra.embedded.java import Java
 from infra.embedded.ports import LOOPBACK, is_listening
 
@@ -141,8 +141,10 @@ def prepare(folder: Path, java: Java, jars: Sequence[Path], properties: dict[str
     )
     if result.returncode != 0:
         last = " | ".join((result.stderr + result.stdout).strip().splitlines()[-3:])
-        raise ChildFailed(
+        raise child_failed(
             f"Kafka's data folder could not be formatted (code {result.returncode}): {last}",
+            said=result.stderr + result.stdout,
+            folder=folder,
             remedy=f"check that {folder} is writable; if an earlier start was cut short, remove {folder / 'data'}",
         )
 

@@ -15,7 +15,7 @@ import psycopg
 
 from infra.embedded.account import PostgresPlace
 from infra.embedded.children import ChildSpec, UserChange, launch_command
-from infra.embedded.errors import ChildFailed, DataVersionMismatch, MissingProgram, naming_disk_full
+from infra.embedded.errors import DataVersionMismatch, MissingProgram, child_failed, naming_disk_full
 from infra.embedded.ports import LOOPBACK, is_listening
 from infra.embedded.processes import process_ref
 
@@ -118,8 +118,10 @@ def prepare(place: PostgresPlace, password: str) -> None:
         )
     if result.returncode != 0:
         last = " | ".join(result.stderr.strip().splitlines()[-3:])
-        raise ChildFailed(
+        raise child_failed(
             f"the database could not be made (code {result.returncode}): {last}",
+            said=result.stderr + result.stdout,
+            folder=parent,
             remedy=f"check that {parent} is writable and its disk has room",
         )
     unfinished.rename(place.data)

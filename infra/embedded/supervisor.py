@@ -15,12 +15,13 @@ from types import TracebackType
 from typing import Self
 
 from infra.embedded.children import ChildSpec, has_ended, pid_file, reap, ref_of, spawn, write_pid_file
-from infra.embedded.errors import ChildFailed, StackError, naming_disk_full
+from infra.embedded.errors import StackError, child_failed, naming_disk_full
 from infra.embedded.logs import log_path, rotate_if_large, tail
 from infra.embedded.processes import ProcessRef
 
 _TICK_S = 0.05
 _ROTATION_CHECK_S = 5.0
+_LAST_WORDS_LINES = 20
 
 
 class ChildState(enum.StrEnum):
@@ -165,11 +166,17 @@ class Supervisor:
         if child is None:
             return
         path = log_path(self._logs, child.spec.name)
-        last = " | ".join(line.strip() for line in tail(path, 3))
+        lines = tail(path, _LAST_WORDS_LINES)
+        last = " | ".join(line.strip() for line in lines[-3:])
         times = f" ({child.failures} times in a row)" if child.failures > 1 else ""
         code = child.last_exit_code
         what = "was not ready in time" if code is None else f"ended with code {code}{times}"
-        raise ChildFailed(f"{child.spec.name} {what}: {last or 'its log is empty'}", remedy=f"see {path}")
+        raise child_failed(
+            f"{child.spec.name} {what}: {last or 'its log is empty'}",
+            said="\n".join(lines),
+            folder=self._logs,
+            remedy=f"see {path}",
+        )
 
     def _main(self) -> None:
         try:

@@ -18,7 +18,14 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from infra.embedded import account, background
-from infra.embedded.errors import AccountRefused, ChildFailed, DataVersionMismatch, NotRunning, PortTaken
+from infra.embedded.errors import (
+    AccountRefused,
+    ChildFailed,
+    DataVersionMismatch,
+    DiskFull,
+    NotRunning,
+    PortTaken,
+)
 from infra.embedded.home import Home
 from infra.embedded.postgres import find_installation
 from infra.embedded.processes import descendants, process_ref
@@ -213,6 +220,25 @@ def test_a_database_that_cannot_be_made_is_said_with_its_remedy(home: Path) -> N
     with pytest.raises(ChildFailed, match="could not be made") as caught:
         start(home, report=quiet)
     assert "writable" in caught.value.remedy
+
+
+@AS_ROOT
+def test_a_disk_that_is_full_is_said_before_and_during_the_work(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "none", str(home)], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("this machine lets nobody mount")
+    try:
+        with pytest.raises(DiskFull, match="600 MB are needed"):
+            start(home, report=quiet)
+        monkeypatch.setattr("infra.embedded.home.MINIMUM_FREE_BYTES", 0)
+        with pytest.raises(DiskFull, match="no space left") as caught:
+            start(home, report=quiet)
+        assert "MILLSTREAM_HOME" in caught.value.remedy
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
 
 
 def all_processes(stack: RunningStack) -> list[psutil.Process]:
