@@ -6,6 +6,7 @@ that leaves an agent's loop, and an end that does not go through Faust's shutdow
 """
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -88,6 +89,8 @@ class StreamsApp:
 
         Faust's own shutdown is never run: it acknowledges batches that have not ended.
         """
+        # A tick that takes longer than its interval is no news: the next one is skipped.
+        logging.getLogger("mode.timers").setLevel(logging.ERROR)
         worker = _Worker(
             self._app,
             loop=asyncio.get_running_loop(),

@@ -1,6 +1,7 @@
 """The hands: every agent that touches a clone. One group, so that partition n of all its topics is one worker's."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from infra.settings import Settings
 from infra.topics import HANDS_APP
@@ -23,7 +24,14 @@ def search_limits(settings: Settings) -> SearchLimits:
     )
 
 
-def agents(settings: Settings, slot: Slot) -> Sequence[AgentSpec]:
+class Hands(NamedTuple):
+    """What the app runs; ``warm_up`` starts the counting processes."""
+
+    agents: Sequence[AgentSpec]
+    warm_up: Callable[[], Awaitable[None]]
+
+
+def hands(settings: Settings, slot: Slot) -> Hands:
     """Registrar and query runner. Call it on the event loop that they will run on."""
     limits = search_limits(settings)
     clones = Clones(settings.home, ClonePolicy())
@@ -36,4 +44,4 @@ def agents(settings: Settings, slot: Slot) -> Sequence[AgentSpec]:
         background=CountingPool(settings.worker_handlers, limits),
         policy=RunnerPolicy(),
     )
-    return (registrar.spec, *runner.specs)
+    return Hands((registrar.spec, *runner.specs), runner.warm_up)

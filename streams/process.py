@@ -4,127 +4,29 @@ Two processes, because one Faust app that is blocked must not stop the other, an
 at once (code 70): the other app goes on while the parent starts the failed one again.
 """
 
-import asyncio
-import os
-import signal
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NoReturn
+from typing import Final
 
-import structlog
-
-from infra import metrics
-from infra.kafka.admin import KafkaAdmin
-from infra.kafka.producer import Publisher
-from infra.logging import configure_from
-from infra.postgres.connect import engine as make_engine
-from infra.postgres.role import Role
-from infra.settings import Settings, load_settings
-from infra.topics import HANDS_APP, HEADS_APP
-from schemas.envelope import Position
-from schemas.errors import MillstreamError
-from schemas.topics import Topic
-from streams.agent import AgentSpec, Outgoing, Timer
-from streams.app import AppConfig, StreamsApp
-from streams.batches import BatchContext
-from streams.ending import end_process
+from infra.settings import Settings
 from streams.family import keep_alive
-from streams.publishing import encoded
-from streams.pulse import Pulse
-from streams.slots import Slot
 
 HANDS: Final = "hands"
 HEADS: Final = "heads"
 APPS: Final = (HANDS, HEADS)
-APP_IDS: Final = {HANDS: HANDS_APP, HEADS: HEADS_APP}
-_THREADS: Final = 24
-_log = structlog.get_logger()
 
 
 def run(settings: Settings, apps: Sequence[str] = APPS) -> int:
     """Run the apps until SIGTERM or SIGINT; the exit code.
 
-    One app runs in this process, which then never returns; several run in child processes, which are started
-    again when they die. Raises NoSlotFree, DatabaseUnreachable, KafkaUnreachable.
+    One app runs in this process, which then never returns; several run in child processes, which read the same
+    environment and are started again when they die. Raises NotConfigured; one app: also NoSlotFree,
+    DatabaseUnreachable, KafkaUnreachable, TopicMissing.
     """
+    settings.require_kafka()
+    settings.require_database()
     if len(apps) == 1:
+        from streams.app_process import run_app
+
         run_app(settings, apps[0])
-    return keep_alive({name: [sys.executable, "-m", "streams.process", name] for name in apps})
-
-
-def run_app(settings: Settings, name: str) -> NoReturn:
-    """One app, in this process: works until it is asked to stop, then exits."""
-    app_id = APP_IDS[name]
-    slot = Slot.take(settings, app_id)
-    slot.watch(lambda error: end_process(f"the slot {slot.instance_id} is lost", error))
-    publisher = Publisher(settings, client_id=slot.instance_id)
-    with KafkaAdmin(settings) as admin:
-        partitions = admin.partitions(Topic.REPOSITORIES)
-    if settings.metrics_port is not None:
-        # Both apps of a machine are given one port: the heads take the next.
-        metrics.serve_metrics(settings.metrics_port and settings.metrics_port + APPS.index(name))
-    config = AppConfig(
-        app_id=app_id,
-        bootstrap=settings.require_kafka(),
-        security=settings.kafka_security,
-        instance_id=slot.instance_id,
-        session_timeout_ms=settings.kafka_session_timeout_ms,
-        partitions=partitions,
-    )
-    asyncio.run(_work(settings, name, slot, publisher, config))
-    publisher.close()
-    slot.close()
-    _log.info("stopped", app=app_id, slot=slot.number)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(0)  # Faust's threads would go on, and its shutdown is not to be trusted with what is in hand
-
-
-async def _work(settings: Settings, name: str, slot: Slot, publisher: Publisher, config: AppConfig) -> None:
-    loop = asyncio.get_running_loop()
-    loop.set_default_executor(_executor())
-
-    async def publish(outgoing: Sequence[Outgoing]) -> Sequence[Position]:
-        return await asyncio.to_thread(lambda: publisher.publish_all(encoded(outgoing)))
-
-    context = BatchContext(publish)
-    running: list[StreamsApp] = []
-    agents: Sequence[AgentSpec]
-    timers: Sequence[Timer] = ()
-    if name == HANDS:
-        from streams import hands
-
-        agents = hands.agents(settings, slot)
-    else:
-        from streams import heads
-
-        found = heads.heads(settings, slot, context, lambda: running[0].is_leader())
-        agents, timers = found.agents, found.timers
-    pulse = Pulse(make_engine(settings, Role.WORKER, pool_size=1, name="pulse"), slot)
-    app = StreamsApp(config, agents, (*timers, pulse.timer(lambda: running[0].assigned())), context)
-    running.append(app)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, app.stop)
-    await app.run(lambda: _log.info("ready", app=config.app_id, slot=slot.number, partitions=app.assigned()))
-
-
-def _executor() -> ThreadPoolExecutor:
-    """Room for every wait at once: waiting for a projection or an acknowledgement holds a thread."""
-    return ThreadPoolExecutor(_THREADS, thread_name_prefix="wait")
-
-
-def main() -> None:
-    """``python -m streams.process APP``: what the parent starts."""
-    settings = load_settings()
-    name = sys.argv[1]
-    configure_from(settings, f"worker-{name}")
-    try:
-        run_app(settings, name)
-    except MillstreamError as error:
-        _log.error("not_started", error=str(error), remedy=error.remedy)
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
+    return keep_alive({name: [sys.executable, "-m", "streams.app_process", name] for name in apps})

@@ -38,7 +38,8 @@ from streams.recordings.window import Window
 
 SOURCE: Final = "//millstream/dispatcher"
 OFFICE: Final = "dispatcher"
-TICK_S: Final = 0.1
+TICK_S: Final = 0.05
+LOOK_S: Final = 0.25
 RESIGN_CHECK_S: Final = 1.0
 _WORK: Final = (Topic.WORK_INTERACTIVE, Topic.WORK_BACKGROUND)
 INTERACTIVE: Final = "interactive"
@@ -85,6 +86,8 @@ class Dispatcher:
         self._paused_until_s: dict[str, float] = {}
         self._not_ready: set[str] = set()
         self._ready_checked_s = 0.0
+        self._seen_moves = -1
+        self._looked_s = 0.0
         self._workers = 1
         self._ticking = asyncio.Lock()
 
@@ -131,7 +134,12 @@ class Dispatcher:
         return True
 
     async def _fill(self) -> None:
+        """Look when a projection has moved, and now and then: a notice can be lost."""
         now_s = time.monotonic()
+        moves = self._office.reader.moves
+        if moves == self._seen_moves and now_s - self._looked_s < LOOK_S:
+            return
+        self._seen_moves, self._looked_s = moves, now_s
         if now_s - self._ready_checked_s > _READY_CHECK_S:
             self._not_ready.clear()
             self._ready_checked_s = now_s

@@ -25,6 +25,12 @@ class CountingPool:
         for _ in range(size):
             self._places.put_nowait(None)
 
+    async def warm_up(self) -> None:
+        """Start the processes before they are needed: the first answer then comes half a second earlier."""
+        idle = [self._places.get_nowait() for _ in range(self._places.qsize())]
+        for process in idle:
+            self._places.put_nowait(process or await self._start())
+
     async def count(self, task: CountTask) -> Reply:
         """One pass. A process that dies or hangs is a ``NotCounted`` and is replaced."""
         process = await self._places.get()

@@ -86,6 +86,11 @@ class QueryRunner:
             for topic in self._pools
         )
 
+    async def warm_up(self) -> None:
+        """Start the counting processes."""
+        for pool in self._pools.values():
+            await pool.warm_up()
+
     async def handle(self, batch: Sequence[Received], context: Context) -> Sequence[Outgoing]:
         """Count all of the batch: repositories in parallel, each partition under its lease."""
         by_partition: dict[int, dict[int, dict[Attempt, Work]]] = defaultdict(lambda: defaultdict(dict))
