@@ -8,7 +8,6 @@ from pathlib import Path
 
 from schemas.errors import MillstreamError
 
-
 _WORDS_OF_A_FULL_DISK = (
     os.strerror(errno.ENOSPC),
     os.strerror(errno.EDQUOT),
