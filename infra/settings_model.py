@@ -67,92 +67,99 @@ class Settings(BaseSettings):
     )
 
     kafka_bootstrap: str = Field(
-        "",
+        default="",
         description="host:port[,host:port...] of the Kafka cluster; empty: the embedded stack of this home.",
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="Protocol towards Kafka."
+        default="PLAINTEXT", description="Protocol towards Kafka."
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        None, description="SASL mechanism, with a SASL_* protocol."
+        default=None, description="SASL mechanism, with a SASL_* protocol."
     )
-    kafka_username: str | None = Field(None, description="SASL user.")
-    kafka_password: SecretStr | None = Field(None, description="SASL password.")
+    kafka_username: str | None = Field(default=None, description="SASL user.")
+    kafka_password: SecretStr | None = Field(default=None, description="SASL password.")
     kafka_ca_file: Path | None = Field(
-        None, description="PEM file of the authorities that sign the brokers' certificates."
+        default=None, description="PEM file of the authorities that sign the brokers' certificates."
     )
     kafka_certificate_file: Path | None = Field(
-        None, description="PEM file of our own certificate, for mutual TLS."
+        default=None, description="PEM file of our own certificate, for mutual TLS."
     )
-    kafka_key_file: Path | None = Field(None, description="PEM file of our own key, for mutual TLS.")
-    kafka_key_password: SecretStr | None = Field(None, description="Password of our own key.")
+    kafka_key_file: Path | None = Field(default=None, description="PEM file of our own key, for mutual TLS.")
+    kafka_key_password: SecretStr | None = Field(default=None, description="Password of our own key.")
     kafka_replication_factor: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Copies of each new topic; unset: 3, or the number of brokers when there are fewer.",
     )
     kafka_session_timeout_ms: int = Field(
-        EMBEDDED_SESSION_TIMEOUT_MS,
+        default=EMBEDDED_SESSION_TIMEOUT_MS,
         ge=1_000,
         description="Silence after which a group member is declared dead (45000 on a cluster of your own).",
     )
-    kafka_heap_mb: int = Field(384, ge=128, description="Largest Java heap of the embedded broker, in MiB.")
+    kafka_heap_mb: int = Field(
+        default=384, ge=128, description="Largest Java heap of the embedded broker, in MiB."
+    )
     partitions: int = Field(
-        8,
+        default=8,
         ge=1,
         le=1_000,
         description="Partitions of topics keyed by repository, read once at installation (32 on a cluster of your own).",
     )
     publish_timeout_s: float = Field(
-        60.0, gt=0, description="Longest wait for the broker to acknowledge an event."
+        default=60.0, gt=0, description="Longest wait for the broker to acknowledge an event."
     )
     publish_linger_ms: int = Field(
-        5, ge=0, le=1_000, description="How long a producer waits to fill a batch."
+        default=5, ge=0, le=1_000, description="How long a producer waits to fill a batch."
     )
 
     database_url: SecretStr = Field(
-        SecretStr(""),
+        default=SecretStr(""),
         description="postgresql:// URL of an admin of the database; used to set up roles and schemas. Empty: embedded.",
     )
     database_projector_password: SecretStr | None = Field(
-        None, description="Password of millstream_projector; unset: made and kept."
+        default=None, description="Password of millstream_projector; unset: made and kept."
     )
     database_worker_password: SecretStr | None = Field(
-        None, description="Password of millstream_worker; unset: made and kept."
+        default=None, description="Password of millstream_worker; unset: made and kept."
     )
     database_app_password: SecretStr | None = Field(
-        None, description="Password of millstream_app; unset: made and kept."
+        default=None, description="Password of millstream_app; unset: made and kept."
     )
     database_pool_size: int = Field(
-        8, ge=1, le=200, description="Connections that one process keeps at most."
+        default=8, ge=1, le=200, description="Connections that one process keeps at most."
     )
-    database_connect_timeout_s: int = Field(10, ge=1, description="Longest wait for a database connection.")
+    database_connect_timeout_s: int = Field(
+        default=10, ge=1, description="Longest wait for a database connection."
+    )
     projector_statement_timeout_s: int = Field(
-        600, ge=0, description="Longest statement of the projector; 0: no limit."
+        default=600, ge=0, description="Longest statement of the projector; 0: no limit."
     )
     worker_statement_timeout_s: int = Field(
-        60, ge=0, description="Longest statement of an agent; 0: no limit."
+        default=60, ge=0, description="Longest statement of an agent; 0: no limit."
     )
-    app_statement_timeout_s: int = Field(20, ge=0, description="Longest statement of the API; 0: no limit.")
+    app_statement_timeout_s: int = Field(
+        default=20, ge=0, description="Longest statement of the API; 0: no limit."
+    )
 
-    bind_host: str = Field("127.0.0.1", description="Address that the API listens on.")
-    bind_port: int = Field(7080, ge=0, le=65_535, description="Port that the API listens on.")
+    bind_host: str = Field(default="127.0.0.1", description="Address that the API listens on.")
+    bind_port: int = Field(default=7080, ge=0, le=65_535, description="Port that the API listens on.")
     bind_beyond_loopback: bool = Field(
-        False, description="Whether bind_host may be an address that other machines reach."
+        default=False, description="Whether bind_host may be an address that other machines reach."
     )
     allowed_hosts: Annotated[list[str], NoDecode] = Field(
-        [], description="Names, beside localhost, under which the API is reached (comma separated)."
+        default=[], description="Names, beside localhost, under which the API is reached (comma separated)."
     )
 
     blob_url: str = Field(
-        "", description="Where large things go: a folder or an fsspec URL (s3://...); empty: home/blobs."
+        default="",
+        description="Where large things go: a folder or an fsspec URL (s3://...); empty: home/blobs.",
     )
 
     search_max_file_size_bytes: int = Field(
-        2 * 1024 * 1024, ge=1, description="Larger files are not searched."
+        default=2 * 1024 * 1024, ge=1, description="Larger files are not searched."
     )
     search_large_files: Annotated[list[str], NoDecode] = Field(
-        [], description="Glob patterns of paths that are searched whatever their size."
+        default=[], description="Glob patterns of paths that are searched whatever their size."
     )
 
     worker_handlers: int = Field(
@@ -161,17 +168,17 @@ class Settings(BaseSettings):
         description="Background searches at a time; one more is kept for interactive work.",
     )
     projector_batch_events: int = Field(
-        4_000, ge=1, le=100_000, description="Most events in one transaction of a projection."
+        default=4_000, ge=1, le=100_000, description="Most events in one transaction of a projection."
     )
 
     log_format: Literal["auto", "json", "console"] = Field(
-        "auto", description="auto: console on a terminal, else JSON lines."
+        default="auto", description="auto: console on a terminal, else JSON lines."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level that is logged."
+        default="info", description="Least level that is logged."
     )
     metrics_port: int | None = Field(
-        None,
+        default=None,
         ge=0,
         le=65_535,
         description="Loopback port of worker's and projector's metrics; unset: none, 0: any free one.",
