@@ -144,11 +144,10 @@ def graphql_input(form: InsightForm) -> dict[str, object]:
         "timeScope": {"stepInterval": {"unit": form.unit, "value": int(form.value)}},
         "frames": FRAMES,
     }
+    scope: dict[str, object] = {"repositories": form.repositories if form.scope == "list" else []}
     if form.scope == "criteria":
-        whole["repositoryScope"] = {"repositories": [], "repositoryCriteria": form.criteria}
-    elif form.scope == "list":
-        whole["repositoryScope"] = {"repositories": form.repositories}
-    return whole
+        scope["repositoryCriteria"] = form.criteria
+    return {**whole, "repositoryScope": scope}
 
 
 def refuse_as_answered(form: InsightForm, errors: Sequence[GraphQLError]) -> None:

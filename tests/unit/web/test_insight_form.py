@@ -49,6 +49,7 @@ def test_a_form_becomes_the_input_of_the_mutation() -> None:
         ],
         "timeScope": {"stepInterval": {"unit": "WEEK", "value": 2}},
         "frames": 12,
+        "repositoryScope": {"repositories": []},
     }
 
 

@@ -247,7 +247,7 @@ export class LineChart {
 
   #yTicks() {
     const top = Math.max(1, ...this.#columns.flatMap((column) => column.map((point) => point?.v ?? 0)));
-    const rough = top / 4;
+    const rough = top / 5;
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = Math.max(1, [1, 2, 2.5, 5, 10].map((k) => k * power).find((k) => k >= rough && (k >= 10 || k % 1 === 0)) ?? 10 * power);
     const ticks = [0];
