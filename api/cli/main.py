@@ -28,7 +28,7 @@ _MODULES: Final[dict[str, dict[str, str]]] = {
         "publish": "Validate events and publish them.",
         "graphql": "The GraphQL schema.",
         "api": "Run the API and the pages.",
-        "login": "Print a link that logs a browser in.",
+        "login": "Print a link that logs a browser in, once.",
     },
     "projection_commands": {
         "projection": "List the projections and how far they are.",

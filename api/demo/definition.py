@@ -39,6 +39,12 @@ class InsightWish:
     interval: Interval
     idempotency_key: str
 
+    def order(self, query: str) -> int:
+        """Where the series with this query stands; after all others when there is none."""
+        return next(
+            (place for place, series in enumerate(self.series) if series.query == query), len(self.series)
+        )
+
 
 def spanning(oldest: datetime, now: datetime, frames: int = FRAMES) -> Interval:
     """The shortest interval whose newest ``frames`` grid instants reach back to ``oldest`` (or within one step of it)."""

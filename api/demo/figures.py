@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from api.demo.chain import Chain
+from api.demo.definition import InsightWish
 from api.demo.lag import Lag
 from api.demo.oracle import Cell, Witness, command_that_prints, compare
 from api.demo.questions import InsightAnswer
@@ -73,6 +74,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 def collect(
     insight: InsightAnswer,
     chain: Chain,
+    wish: InsightWish,
     *,
     new: bool,
     paths: Mapping[str, Path],
@@ -90,7 +92,7 @@ def collect(
     excluded = _too_large(cells) if chain.skipped.get("too-large") else {}
     witness = compare(cells, budget_s=witness_budget_s, excluded=excluded)
     shown = command_that_prints(sorted(cells, key=lambda cell: (cell.frame, cell.value), reverse=True))
-    series = insight.data_series
+    series = sorted(insight.data_series, key=lambda one: wish.order(one.query))
     figures = Figures(
         insight_id=insight.database_id,
         title=insight.title,

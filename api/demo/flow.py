@@ -11,11 +11,12 @@ import msgspec
 from rich.console import Console
 
 from api.auth.login_links import make_login_link
+from api.auth.tokens import admin_token
+from api.cli.client import Client
 from api.cli.rendering import chart_table
 from api.demo import questions
 from api.demo.chain import read_chain
 from api.demo.choices import Choice, from_text, inspect, standing_in
-from api.demo.client import Client
 from api.demo.definition import InsightWish, migration, of_own_code
 from api.demo.figures import Figures, Times, collect
 from api.demo.following import DemoFailed, Report, follow, register, wait_for_clones
@@ -94,7 +95,7 @@ def _on(
     for line in choice.left_out:
         report(f"Note: {line}")
     with (
-        Client(system.base_url, home) as client,
+        Client(system.base_url, admin_token(home)) as client,
         KafkaAdmin(system.settings, client_id="millstream-demo") as admin,
     ):
         added = register(client, choice.repositories)
@@ -118,7 +119,7 @@ def _on(
     chain = read_chain(system.settings, int(found.database_id))
     times = Times(download_s=system.download_s, start_s=system.start_s, work_s=0.0)
     page = f"{system.base_url}/insights/{found.id}"
-    figures, witness = collect(found, chain, new=new, paths=paths, lag=lag, page=page, times=times)
+    figures, witness = collect(found, chain, wish, new=new, paths=paths, lag=lag, page=page, times=times)
     times = msgspec.structs.replace(times, work_s=time.monotonic() - began)
     figures = msgspec.structs.replace(figures, times=times)
     console.print(chart_table(figures.title, lines_of(figures)))

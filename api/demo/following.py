@@ -8,9 +8,9 @@ from typing import Final
 
 from rich.console import Console
 
+from api.cli.client import Client
 from api.demo import questions
 from api.demo.choices import Chosen, ShallowClone
-from api.demo.client import Client
 from api.demo.lag import Lag, log_ends, measure
 from api.demo.live import Progress, Rate, open_block
 from api.demo.system import System

@@ -1,0 +1,261 @@
+"""The demo from outside: what it prints is true, it finds itself again, joins what runs, and leaves nothing behind."""
+
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from api.demo.figures import Figures
+from infra.embedded.stack import read_endpoints, start
+from infra.settings import Settings, load_settings
+from tests.integration.demo.recount import Recount, recount, table_values
+from tests.integration.demo.running import Run, command, environment, processes_of, run_demo
+from tests.unit.demo.repositories import make_repository
+
+OLD = datetime.now(UTC) - timedelta(days=200)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Two runs in one home, and what topics and tables say after each."""
+
+    home: Path
+    folder: Path
+    first: Run
+    second: Run
+    first_recount: Recount
+    second_recount: Recount
+    tables: dict[tuple[str, datetime], int]
+
+    @property
+    def figures(self) -> Figures:
+        assert self.first.figures is not None
+        return self.first.figures
+
+
+def settings_of(home: Path) -> Settings:
+    """Settings of the stack that runs in this home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MILLSTREAM_HOME", str(home))
+        return load_settings()
+
+
+@pytest.fixture(scope="module")
+def shown() -> Iterator[Shown]:
+    place = Path(tempfile.mkdtemp(prefix="millstream-demo-test-"))
+    try:
+        home = place / "home"
+        commits = [(OLD, {"a.py": b"legacy_client.get()\nlegacy_client.put()\n"})]
+        commits.append((OLD + timedelta(days=120), {"a.py": b"gateway.call()\n"}))
+        folder = make_repository(place / "here", commits)
+        first = run_demo(home, folder)
+        assert first.code == 0, first.out + first.err
+        assert first.figures is not None
+        insight_id = int(first.figures.insight_id)
+        with start(home, report=lambda line: None):
+            first_recount = recount(settings_of(home), insight_id)
+            tables = table_values(settings_of(home), first_recount.series)
+        second = run_demo(home, folder)
+        with start(home, report=lambda line: None):
+            second_recount = recount(settings_of(home), insight_id)
+        yield Shown(home, folder, first, second, first_recount, second_recount, tables)
+    finally:
+        assert processes_of(place / "home") == []
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def test_event_chain_is_what_the_topics_hold(shown: Shown) -> None:
+    found, told = shown.figures, shown.first_recount
+    assert told.created == [found.created_position]
+    assert (found.requests, found.results) == (len(told.requests), len(set(told.completed)))
+    assert found.requests == 4
+    assert (found.files, found.blobs) == (told.files, told.blobs)
+    assert found.counting_s == pytest.approx(told.counting_s)
+    assert (found.cells, found.cells_done) == (len(told.planned_cells), len(told.covered_cells))
+    assert found.cells == 4 * 2 * 12
+    assert found.points == len({(series, frame) for series, frame in told.values})
+    assert (
+        f"insight.created at {told.created[0]} -> 4 requests -> 4 results -> {found.points} points"
+        in shown.first.out
+    )
+    assert (
+        f"{told.files:,} files through {told.blobs:,} distinct blobs in {told.counting_s:.2f} s"
+        in shown.first.out
+    )
+
+
+def test_values_are_those_of_topics_and_tables(shown: Shown) -> None:
+    printed = {
+        (series.id, time): value
+        for series in shown.figures.series
+        for time, value in zip(series.times, series.values, strict=True)
+    }
+    assert printed == shown.first_recount.values
+    assert {place: value for place, value in printed.items() if value} == {
+        place: value for place, value in shown.tables.items() if value
+    }
+    for series in shown.figures.series:
+        parts = list(series.per_repository.values())
+        assert len(parts) == 4
+        assert [sum(value or 0 for value in column) for column in zip(*parts, strict=True)] == series.values
+        row = next(
+            line for line in shown.first.out.splitlines() if line.strip().startswith(f"{series.label} ")
+        )
+        first, last = series.values[0], series.values[-1]
+        assert first is not None
+        assert last is not None
+        assert row.split()[1] == f"{first:,.0f}"
+        assert row.split()[-1] == f"{last:,.0f}"
+
+
+def test_old_api_falls_and_its_successor_rises(shown: Shown) -> None:
+    old, new = (series.values for series in shown.figures.series)
+    assert (old[0] or 0) > 10 * (old[-1] or 0)
+    assert (new[-1] or 0) > 10 * (new[0] or 0)
+
+
+def test_git_grep_counted_the_same(shown: Shown) -> None:
+    found = shown.figures
+    assert (found.git_grep_cells, found.git_grep_differences, found.git_grep_why_not) == (found.cells, 0, "")
+    assert f"{found.cells} runs in {found.git_grep_s:.2f} s: same counts" in shown.first.out
+
+
+def test_pasted_command_prints_the_number(shown: Shown) -> None:
+    lines = shown.first.out.splitlines()
+    at = next(index for index, line in enumerate(lines) if "this prints it:" in line)
+    number = re.search(r" is ([\d,]+); this prints it:", lines[at])
+    assert number is not None
+    assert lines[at + 1].strip() == shown.figures.check_command
+    printed = subprocess.run(["sh", "-c", lines[at + 1]], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == number[1].replace(",", "") == str(shown.figures.check_value)
+
+
+def test_times_and_lag_are_told(shown: Shown) -> None:
+    times = shown.figures.times
+    assert (
+        f"downloads {times.download_s:.1f} s, start {times.start_s:.1f} s, work {times.work_s:.1f} s"
+        in shown.first.out
+    )
+    assert times.start_s > 0.5
+    assert 0 < times.work_s < 60
+    assert shown.figures.lag_records <= 200
+    assert shown.figures.backfill_s < times.work_s
+
+
+def test_second_run_finds_the_same_insight_and_counts_nothing_twice(shown: Shown) -> None:
+    second = shown.second
+    assert second.code == 0, second.out + second.err
+    assert second.figures is not None
+    assert (shown.figures.new, second.figures.new) == (True, False)
+    assert second.figures.insight_id == shown.figures.insight_id
+    assert second.figures.series == shown.figures.series
+    assert shown.second_recount == shown.first_recount
+    assert "0 registered, 4 known already" in second.out
+    assert "found again, nothing was counted twice" in second.out
+
+
+def test_own_repository_and_query_join_a_running_stack(shown: Shown, tmp_path: Path) -> None:
+    day = timedelta(days=1)
+    text = {"app.txt": b"Widget widget\n", "lib/[x].txt": b"WIDGET"}
+    code = make_repository(
+        tmp_path / "my code", [(OLD, text), (OLD + 100 * day, {"app.txt": b""})], bare=True
+    )
+    with start(shown.home, report=lambda line: None) as stack:
+        run = run_demo(shown.home, tmp_path, "--repo", f"'{code}'", "--query", "widget")
+        assert run.code == 0, run.out + run.err
+        endpoints = read_endpoints(shown.home)
+        assert endpoints is not None
+        assert endpoints.owner == stack.endpoints.owner
+    assert run.figures is not None
+    (series,) = run.figures.series
+    assert series.values[-1] == 1
+    assert max(value or 0 for value in series.values) == 3
+    assert len(series.values) == 12
+    assert (datetime.now(UTC) - series.times[0]).days >= 180
+    assert run.figures.git_grep_differences == 0
+    assert run.figures.git_grep_cells == 12
+
+
+@pytest.mark.parametrize(
+    ("repo", "message", "remedy"),
+    [
+        ("nowhere", "does not exist", "name a folder with a git repository"),
+        ("plain", "no git repository", "name"),
+        ("cut", "shallow clone", "fetch --unshallow"),
+        ("https://me:secret@git.example.com/x/y", "credentials", "credential helper"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused_before_anything_starts(
+    tmp_path: Path, repo: str, message: str, remedy: str
+) -> None:
+    (tmp_path / "plain").mkdir()
+    far = make_repository(tmp_path / "far", [(OLD, {"a": b"x"}), (OLD + timedelta(days=1), {"a": b"y"})])
+    subprocess.run(
+        ["git", "clone", "--quiet", "--depth=1", far.as_uri(), str(tmp_path / "cut")],
+        check=True,
+        capture_output=True,
+    )
+    home = tmp_path / "home"
+    run = run_demo(home, tmp_path, MILLSTREAM_DEMO_REPO=repo)
+    assert run.code == 1
+    error, what_to_do = run.err.strip().splitlines()
+    assert error.startswith("error: ")
+    assert message in error
+    assert what_to_do.startswith("what to do: ")
+    assert remedy in what_to_do
+    assert "secret" not in run.out + run.err
+    assert not home.exists()
+
+
+def test_stays_until_interrupted_serves_the_page_and_stops_every_child(shown: Shown) -> None:
+    demo = subprocess.Popen(
+        command(),
+        cwd=shown.folder,
+        env=environment(shown.home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert demo.stdout is not None
+        seen: list[str] = []
+        for line in demo.stdout:
+            seen.append(line)
+            if "Ctrl-C stops every process" in line:
+                break
+        text = "".join(seen)
+        assert demo.poll() is None, text
+        link = re.search(r"http://127\.0\.0\.1:\d+/login\?token=[\w-]+", text)
+        page = re.search(r"page +(http://\S+)", text)
+        assert link is not None
+        assert page is not None
+        with httpx.Client(follow_redirects=True, trust_env=False) as browser:
+            assert browser.get(page[1]).url.path != urlsplit(page[1]).path, "without login there is no page"
+            assert browser.get(link[0]).status_code == 200
+            answer = browser.get(page[1])
+            assert answer.status_code == 200
+            assert shown.figures.title in answer.text
+        with httpx.Client(follow_redirects=True, trust_env=False) as other:
+            other.get(link[0])
+            assert shown.figures.title not in other.get(page[1]).text, "the link works once"
+        demo.send_signal(signal.SIGINT)
+        rest, _ = demo.communicate(timeout=60)
+        assert demo.returncode == 0, text + rest
+    finally:
+        if demo.poll() is None:
+            demo.kill()
+            demo.wait()
+    deadline = time.monotonic() + 20
+    while processes_of(shown.home) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert processes_of(shown.home) == []
