@@ -47,7 +47,7 @@ class Reads:
             lambda ids: points.captures(connection, ids)
         )
         self.cells: Batch[str, list[points.RepositoryCell]] = Batch(
-            lambda ids: {each: points.per_repository(connection, each) for each in ids}
+            lambda ids: points.cells_of(connection, ids)
         )
         self.jobs: Batch[int, recordings.Progress] = Batch(lambda ids: recordings.progress(connection, ids))
 
