@@ -10,6 +10,7 @@ gzip), WriteCheck (Origin and CSRF for writes by cookie), routes.
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import Final
 
 from sqlalchemy import Engine
 from starlette.applications import Starlette
@@ -40,6 +41,9 @@ from infra.postgres.role import Role
 from infra.settings import Settings
 from projections.reading import Reader
 
+PUBLISH_TIMEOUT_S: Final = 10.0
+"""Somebody waits for the answer: the API gives up on a broker sooner than an agent."""
+
 
 def create_app(
     settings: Settings,
@@ -53,7 +57,11 @@ def create_app(
     ``on_start`` is called once requests are answered.
     """
     engine = make_engine(settings, Role.APP, name="api")
-    reader, publisher = Reader(engine), Publisher(settings, client_id="millstream-api")
+    reader = Reader(engine)
+    publisher = Publisher(
+        settings.model_copy(update={"publish_timeout_s": min(settings.publish_timeout_s, PUBLISH_TIMEOUT_S)}),
+        client_id="millstream-api",
+    )
     context = make_context(settings, reader, publisher, limits or OperationLimits())
     routes = [
         *graphql.routes(context),
