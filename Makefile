@@ -35,8 +35,10 @@ lint: .venv
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 
+# Every benchmark on a small sample; python -m bench.NAME REPO... measures your own.
 bench: .venv
-	@$(PY) -m bench $(ARGS)
+	@set -e; for file in $$(grep -l '^if __name__' bench/*.py); do \
+	    echo "== $$file"; $(PY) -m "bench.$$(basename "$$file" .py)" $(ARGS); done
 
 browser:
 	@infra/embedded/install_browser.sh
