@@ -51,11 +51,15 @@ def searchable_text(blob: bytes) -> bytes:
 class CompiledTerm:
     """A term over UTF-8 bytes. Thread-safe."""
 
-    __slots__ = ("_captures", "_folded", "_literal", "match_at", "term")
+    __slots__ = ("_captures", "_folded", "_literal", "ascii_match_at", "match_at", "term")
 
     def __init__(self, term: Term) -> None:
         self.term = term
         self.match_at = regex.matcher(term.source, case_sensitive=term.case_sensitive, captures=term.captures)
+        self.ascii_match_at = (
+            regex.ascii_matcher(term.source, case_sensitive=term.case_sensitive) or self.match_at
+        )
+        """For texts that are all ASCII."""
         self._captures = term.captures
         literal = None if term.literal is None else term.literal.encode("utf-8", "surrogatepass")
         self._literal = literal if term.case_sensitive else None
@@ -68,7 +72,8 @@ class CompiledTerm:
             return text.count(self._literal)
         if self._folded and not self.term.case_sensitive and text.isascii():
             return text.lower().count(self._folded)
-        match_at, anchor = self.match_at, regex.UNANCHORED
+        match_at = self.ascii_match_at if text.isascii() else self.match_at
+        anchor = regex.UNANCHORED
         count, at, end = 0, 0, len(text)
         while at <= end:
             start, at_next = match_at(anchor, text, at, end)[0]

@@ -60,10 +60,8 @@ class BufferScanner:
             for term in terms_of(expression):
                 masks[term] = masks.get(term, 0) | 1 << index
         self._masks = masks
-        self._joined = not any(
-            _SEES_TEXT_ENDS.search(term.source) or compiled(term).count(b"") for term in masks
-        )
-        self._scanners = [_Scanner(compiled(term).match_at, mask) for term, mask in masks.items()]
+        self._joined = not any(_SEES_TEXT_ENDS.search(term.source) for term in masks)
+        self._scanners = [_Scanner(compiled(term).ascii_match_at, mask) for term, mask in masks.items()]
         self._seen = 0
         self._hits = dict.fromkeys(masks, 0)
         self._gated = len(masks) < _FEWEST_FOR_GATE
@@ -114,7 +112,9 @@ class BufferScanner:
         for term in rare:
             mask |= self._masks[term]
         own = [
-            _Scanner(compiled(term).match_at, self._masks[term]) for term in self._masks if term not in rare
+            _Scanner(compiled(term).ascii_match_at, self._masks[term])
+            for term in self._masks
+            if term not in rare
         ]
         self._scanners = [_Scanner(gate, mask), *own]
         self._hits = dict.fromkeys(list(self._hits)[: len(self._scanners)], 0)

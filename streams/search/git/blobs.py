@@ -1,4 +1,4 @@
-"""Reading blobs: sizes first, then each wanted one once, in large blocks, matched while git inflates the next."""
+"""Reading blobs: each wanted one once, in large blocks, matched while git inflates the next."""
 
 import tempfile
 import time
@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from typing import IO, NamedTuple
 
 from streams.search.expressions import Expression
-from streams.search.git.command import Git
+from streams.search.git.command import Git, Process
 from streams.search.matcher import BINARY_PREFIX_BYTES, is_binary
 from streams.search.protocol import Reason
 from streams.search.scanning import BufferScanner, Slice, Values
 
 _BLOCK_BYTES = 256 << 10
-_LF = 1
+_WORTH_A_NEW_PROCESS_BYTES = 32 << 20
+"""An unwanted blob larger than this is not even inflated: git is started anew behind it."""
 
 
 class BlobRequest(NamedTuple):
@@ -28,8 +29,8 @@ class BlobRequest(NamedTuple):
 class BlobValues(NamedTuple):
     """``values``: of the blobs that count anything. ``unknown``: why a blob could not be counted.
 
-    ``too_large``: skipped unless the path is exempt. ``blobs``, ``size_bytes``: what was read.
-    ``order``: ids in the order read; ``clock``: (monotonic time, how many were done by then).
+    ``too_large``: larger than the limit. ``order``: ids in the order asked for; ``clock``: (monotonic time, how many
+    of them were done by then).
     """
 
     values: dict[bytes, Values]
@@ -47,12 +48,6 @@ class BlobValues(NamedTuple):
         return self.order[done:]
 
 
-class _Sized(NamedTuple):
-    oid: bytes
-    wanted: int
-    size_bytes: int
-
-
 class BlobReader:
     """Reads one share of a repository's blobs. Not for several threads."""
 
@@ -64,116 +59,120 @@ class BlobReader:
         self._max_size_bytes = max_size_bytes
         self._deadline = deadline
         self._result = BlobValues({}, {}, set(), Counter(), [], [])
+        self._blobs = 0
+        self._size_bytes = 0
 
     def read(self, requests: Sequence[BlobRequest]) -> BlobValues:
         """Values of all requested blobs."""
-        sized = self._sized(requests)
-        self._result.order.extend(request.oid for request in sized)
-        done = 0
-        if sized:
+        self._result.order.extend(request.oid for request in requests)
+        done, stuck_at = 0, -1
+        while done < len(requests):
+            if self._late():
+                self._give_up(requests[done:], "timeout")
+                break
             with (
-                _lines(request.oid for request in sized) as stdin,
-                self._git.start(["cat-file", "--batch", "--buffer"], stdin) as contents,
+                _lines(request.oid for request in requests[done:]) as stdin,
+                self._git.start(["cat-file", "--batch", "--buffer"], stdin) as process,
             ):
-                for block in _blocks(sized):
-                    if self._deadline is not None and time.monotonic() > self._deadline:
-                        contents.kill()
-                        break
-                    buffer = contents.stdout.read(_length(block))
-                    if len(buffer) < _length(block):
-                        break
-                    self._match(buffer, block)
-                    done += len(block)
-                    self._result.clock.append((time.monotonic(), done))
-            late = self._deadline is not None and time.monotonic() > self._deadline
-            for request in sized[done:]:
-                self._result.unknown[request.oid] = "timeout" if late else "missing-object"
-        return self._result._replace(
-            blobs=done, size_bytes=sum(request.size_bytes for request in sized[:done])
-        )
+                done = self._stream(process, requests, done)
+            if done == stuck_at:
+                self._give_up(requests[done:], "missing-object")
+                break
+            if done < len(requests) and not self._late():
+                requests = self._without_absent(requests, done)
+            stuck_at = done
+        return self._result._replace(blobs=self._blobs, size_bytes=self._size_bytes)
 
-    def _sized(self, requests: Sequence[BlobRequest]) -> list[_Sized]:
-        """The requests that are there and not too large, with their sizes."""
-        sized: list[_Sized] = []
-        for request, size in zip(requests, self._sizes(requests), strict=True):
-            if size is None:
-                self._result.unknown[request.oid] = "missing-object"
-            elif size > self._max_size_bytes and not request.any_size:
-                self._skip_too_large(request.oid)
-            else:
-                if size > self._max_size_bytes:
-                    self._skip_too_large(request.oid)
-                sized.append(_Sized(request.oid, request.wanted, size))
-        return sized
+    def _stream(self, process: Process, requests: Sequence[BlobRequest], done: int) -> int:
+        """Take in what git prints; -> index of the first request that is not done when it ends or is ended."""
+        stdout, rest, missing = process.stdout, b"", 0
+        while block := stdout.read(max(_BLOCK_BYTES, missing)):
+            buffer = rest + block if rest else block
+            slices: list[Slice] = []
+            oids: list[bytes] = []
+            at, missing = 0, 0
+            while (line_end := buffer.find(b"\n", at)) >= 0:
+                request = requests[done]
+                oid_bytes = len(request.oid)
+                if buffer.endswith(b" missing", at, line_end):
+                    self._result.unknown[request.oid] = "missing-object"
+                    at = line_end + 1
+                    done += 1
+                    continue
+                # <oid> SP blob SP <size> LF <contents> LF
+                size = int(buffer[at + oid_bytes + 6 : line_end])
+                start = line_end + 1
+                end = start + size
+                if size > self._max_size_bytes and self._skips(request):
+                    done += 1
+                    at = end + 1
+                    if at > len(buffer) and not self._pass_over(process, at - len(buffer)):
+                        self._match(buffer, slices, oids, done)
+                        return done
+                    continue
+                if end >= len(buffer):
+                    missing = end + 1 - len(buffer)
+                    break
+                slices.append(Slice(start, end, request.wanted))
+                oids.append(request.oid)
+                at = end + 1
+                done += 1
+            self._match(buffer, slices, oids, done)
+            rest = buffer[at:]
+            if self._late():
+                process.kill()
+                break
+        return done
 
-    def _skip_too_large(self, oid: bytes) -> None:
-        self._result.too_large.add(oid)
+    def _skips(self, request: BlobRequest) -> bool:
+        """Note a blob above the limit; False when its path is exempt."""
+        self._result.too_large.add(request.oid)
         self._result.skipped["too-large"] += 1
+        return not request.any_size
 
-    def _sizes(self, requests: Sequence[BlobRequest]) -> list[int | None]:
-        lines = self._check(requests)
-        if len(lines) < len(requests):
-            # In a partial clone git stops at the first object that is elsewhere: ask only for those that are here.
-            with self._git.start(
-                ["cat-file", "--batch-all-objects", "--batch-check=%(objectname)", "--unordered", "--buffer"]
-            ) as listing:
-                here = set(listing.stdout.read().split(b"\n"))
-            known = [request for request in requests if request.oid in here]
-            answers = dict(zip((request.oid for request in known), self._check(known), strict=False))
-            lines = [answers.get(request.oid, b"") for request in requests]
-        sizes: list[int | None] = []
-        for line in lines:
-            kind, _, size = line.rpartition(b" ")
-            sizes.append(int(size) if kind.endswith(b" blob") else None)
-        return sizes
+    def _pass_over(self, process: Process, count: int) -> bool:
+        """Read and drop the rest of an unwanted blob; False when git was ended instead."""
+        if count > _WORTH_A_NEW_PROCESS_BYTES:
+            process.kill()
+            return False
+        while count > 0 and (block := process.stdout.read(min(count, _BLOCK_BYTES))):
+            count -= len(block)
+        return True
 
-    def _check(self, requests: Sequence[BlobRequest]) -> list[bytes]:
-        with (
-            _lines(request.oid for request in requests) as stdin,
-            self._git.start(["cat-file", "--batch-check", "--buffer"], stdin) as sizes,
-        ):
-            return sizes.stdout.read().splitlines()
-
-    def _match(self, buffer: bytes, block: Sequence[_Sized]) -> None:
-        slices: list[Slice] = []
-        oids: list[bytes] = []
-        at = 0
-        clean = b"\0" not in buffer
-        for request in block:
-            start = at + _header_bytes(request)
-            end = start + request.size_bytes
-            at = end + _LF
-            if not clean and is_binary(buffer[start : min(end, start + BINARY_PREFIX_BYTES)]):
-                self._result.skipped["binary"] += 1
-                continue
-            slices.append(Slice(start, end, request.wanted))
-            oids.append(request.oid)
+    def _match(self, buffer: bytes, slices: list[Slice], oids: list[bytes], done: int) -> None:
+        if b"\0" in buffer:
+            kept = [
+                number
+                for number, item in enumerate(slices)
+                if not is_binary(buffer[item.start : min(item.end, item.start + BINARY_PREFIX_BYTES)])
+            ]
+            if len(kept) < len(slices):
+                self._result.skipped["binary"] += len(slices) - len(kept)
+                slices = [slices[number] for number in kept]
+                oids = [oids[number] for number in kept]
         for oid, values in zip(oids, self._scanner.values(buffer, slices), strict=True):
             if values is not None:
                 self._result.values[oid] = values
+        self._blobs += len(slices)
+        self._size_bytes += sum(item.end - item.start for item in slices)
+        self._result.clock.append((time.monotonic(), done))
 
+    def _without_absent(self, requests: Sequence[BlobRequest], done: int) -> Sequence[BlobRequest]:
+        """In a partial clone git stops at the first object that is elsewhere: ask only for those that are here."""
+        with self._git.start(
+            ["cat-file", "--batch-all-objects", "--batch-check=%(objectname)", "--unordered", "--buffer"]
+        ) as listing:
+            here = set(listing.stdout.read().split(b"\n"))
+        absent = [request for request in requests[done:] if request.oid not in here]
+        self._give_up(absent, "missing-object")
+        return [*requests[:done], *(request for request in requests[done:] if request.oid in here)]
 
-def _header_bytes(request: _Sized) -> int:
-    # <oid> SP blob SP <size> LF
-    return len(request.oid) + 6 + len(str(request.size_bytes)) + _LF
+    def _give_up(self, requests: Iterable[BlobRequest], reason: Reason) -> None:
+        for request in requests:
+            self._result.unknown[request.oid] = reason
 
-
-def _length(block: Sequence[_Sized]) -> int:
-    return sum(_header_bytes(request) + request.size_bytes + _LF for request in block)
-
-
-def _blocks(requests: Iterable[_Sized]) -> Iterator[list[_Sized]]:
-    """Neighbours whose output is read at once: about 256 KiB, or one larger blob."""
-    block: list[_Sized] = []
-    size_bytes = 0
-    for request in requests:
-        block.append(request)
-        size_bytes += request.size_bytes
-        if size_bytes >= _BLOCK_BYTES:
-            yield block
-            block, size_bytes = [], 0
-    if block:
-        yield block
+    def _late(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
 
 
 @contextmanager

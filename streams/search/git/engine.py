@@ -3,20 +3,19 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
-from zlib import crc32
 
-from streams.search.git.blobs import BlobReader, BlobRequest, BlobValues
+from streams.search.git.blobs import BlobReader, BlobValues
 from streams.search.git.command import Git
 from streams.search.git.history import Frames, resolve
 from streams.search.git.state import describe, tip_of
 from streams.search.git.sums import Sums
 from streams.search.git.tally import Tally
-from streams.search.git.trees import TreeMissing, entries
+from streams.search.git.trees import TreeMissing, differences, listing
 from streams.search.matcher import MATCHER_VERSION
 from streams.search.plan import QueryPlan
 from streams.search.protocol import (
@@ -62,14 +61,16 @@ class GitEngine:
         last = None if None in deadlines else max(filter(None, deadlines), default=None)
         git = Git(repository)
         instants = {instant for query in request.queries for instant in query.instants}
-        frames = resolve(git, tip_of(git, branch), instants, last)
-        tally = Tally(plans, self._limits.large_files)
-        resets, bad = _walk(git, frames, tally)
-        shares = self._read(git, tally, last)
-        sums = Sums(tally, shares, len(frames.commits), resets, deadlines)
+        with _Pass(git, plans, self._limits, self._readers, last) as work:
+            frames = resolve(git, tip_of(git, branch), instants, last, work.begin)
+            work.go_on(frames)
+            shares = work.shares()
+        sums = Sums(work.tally, shares, len(frames.commits), work.resets, deadlines)
         return CountResult(
             cells={
-                query.key: tuple(_cell(sums, frames, plans[index], index, at, bad) for at in query.instants)
+                query.key: tuple(
+                    _cell(sums, frames, plans[index], index, at, work.bad) for at in query.instants
+                )
                 for index, query in enumerate(request.queries)
             },
             captures={
@@ -86,24 +87,6 @@ class GitEngine:
             engine="git",
         )
 
-    def _read(self, git: Git, tally: Tally, deadline: float | None) -> list[BlobValues]:
-        requests = tally.requests()
-        shares: list[list[BlobRequest]] = [[] for _ in range(self._readers)]
-        for request in requests:
-            shares[crc32(request.oid) % self._readers].append(request)
-
-        def work(share: Sequence[BlobRequest]) -> BlobValues:
-            reader = BlobReader(
-                git, tally.expressions, max_size_bytes=self._limits.max_file_size_bytes, deadline=deadline
-            )
-            return reader.read(share)
-
-        busy = [share for share in shares if share]
-        if len(busy) <= 1:
-            return [work(share) for share in busy]
-        with ThreadPoolExecutor(len(busy)) as pool:
-            return list(pool.map(work, busy))
-
 
 def _plan(query: CountQuery) -> QueryPlan:
     parsed = parse(query.query, query.pattern_type)
@@ -116,35 +99,86 @@ def _deadline(started: float, *timeouts_s: float | None) -> float | None:
     return started + min(given) if given else None
 
 
-def _walk(git: Git, frames: Frames, tally: Tally) -> tuple[frozenset[int], frozenset[int]]:
-    """Feed the tally. -> (slots at which counting began anew, slots whose tree is not all there)."""
-    resets: set[int] = set()
-    bad: set[int] = set()
-    first = 0
-    while first < len(frames.commits):
-        resets.add(first)
-        base = first
+class _Pass:
+    """Walks trees in this thread while others read blobs: the newest tree's as soon as its commit is known.
+
+    ``resets``: slots at which the sums begin anew. ``bad``: slots whose tree is not all there.
+    """
+
+    def __init__(
+        self, git: Git, plans: list[QueryPlan], limits: SearchLimits, readers: int, deadline: float | None
+    ) -> None:
+        self._git = git
+        self._limits = limits
+        self._readers = readers
+        self._deadline = deadline
+        self._pool = ThreadPoolExecutor(readers)
+        self._reading: list[Future[BlobValues]] = []
+        self.tally = Tally(plans, limits.large_files)
+        self.resets: set[int] = set()
+        self.bad: set[int] = set()
+
+    def __enter__(self) -> "_Pass":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def begin(self, commit: str) -> None:
+        """Take in the newest tree."""
+        self._list(commit, 0)
+        # Whether a path is exempt from the limit of size can decide a blob's reading only when all paths are known.
+        if not self._limits.large_files:
+            self._read()
+
+    def go_on(self, frames: Frames) -> None:
+        """Take in all other trees; a tree that is not all there costs its own frames only."""
+        commits = frames.commits
+        base = 0
+        while base < len(commits):
+            if base not in self.resets:
+                self._list(commits[base], base)
+            if base in self.bad:
+                base += 1
+                continue
+            try:
+                self.tally.add(differences(self._git, commits[base:]), base)
+                break
+            except TreeMissing as missing:
+                base += missing.slot
+                # That tree may be whole where only the way to it is not.
+        self._read()
+
+    def shares(self) -> list[BlobValues]:
+        """Wait for all that is being read."""
+        return [reading.result() for reading in self._reading]
+
+    def _list(self, commit: str, slot: int) -> None:
+        self.resets.add(slot)
         try:
-            tally.add(
-                entry._replace(slot=entry.slot + base) if base else entry
-                for entry in entries(git, frames.commits[base:])
+            self.tally.add(listing(self._git, commit), slot)
+        except TreeMissing:
+            self.bad.add(slot)
+
+    def _read(self) -> None:
+        for share in self.tally.take_requests(self._readers):
+            reader = BlobReader(
+                self._git,
+                self.tally.expressions,
+                max_size_bytes=self._limits.max_file_size_bytes,
+                deadline=self._deadline,
             )
-            break
-        except TreeMissing as missing:
-            bad.add(base + missing.slot)
-            resets.add(base + missing.slot)
-            first = base + missing.slot + 1
-    return frozenset(resets), frozenset(bad)
+            self._reading.append(self._pool.submit(reader.read, share))
 
 
 def _cell(
-    sums: Sums, frames: Frames, plan: QueryPlan, query: int, instant: datetime, bad: frozenset[int]
+    sums: Sums, frames: Frames, plan: QueryPlan, query: int, instant: datetime, bad: Collection[int]
 ) -> Cell:
     slot = frames.slot_of.get(instant)
     if slot is None:
         return Cell(value=0, complete=frames.unresolved is None, reason=frames.unresolved)
     commit = frames.commits[slot]
-    value = 1 if plan.per_repository else sums.value(query, slot)
+    value = 1 if plan.per_repository else 0 if slot in bad else sums.value(query, slot)
     reason: Reason | None = None
     if not plan.per_repository:
         reason = "missing-object" if slot in bad else sums.reason(query, slot)

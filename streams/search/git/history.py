@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import NamedTuple
 
@@ -25,12 +25,17 @@ class Frames(NamedTuple):
 
 
 def resolve(
-    git: Git, tip: str | None, instants: Collection[datetime], deadline: float | None = None
+    git: Git,
+    tip: str | None,
+    instants: Collection[datetime],
+    deadline: float | None,
+    on_newest: Callable[[str], None],
 ) -> Frames:
     """The first commit, walking first parents from ``tip``, whose committer time is not after each instant.
 
     The same as ``git rev-list -1 --first-parent --min-age=<seconds> BRANCH`` for each, in one walk that ends early.
-    Past ``deadline`` (monotonic) the walk is given up.
+    Past ``deadline`` (monotonic) the walk is given up. ``on_newest`` is called once, with the commit of slot 0, as
+    soon as it is known.
     """
     if tip is None:
         return Frames((), {}, None)
@@ -52,6 +57,8 @@ def resolve(
                     commits.append(commit.decode())
                     while pending and int(seconds) <= math.floor(pending[-1].timestamp()):
                         slot_of[pending.pop()] = slot
+                    if slot == 0:
+                        on_newest(commits[0])
             if lines:
                 last = lines[-1].partition(b" ")[2].decode()
         if not pending:

@@ -1,6 +1,6 @@
 """From blobs to frames: every blob's value enters each frame in which it stands, as often as it stands there."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from streams.search.git.blobs import BlobValues
 from streams.search.git.tally import Tally
@@ -16,7 +16,7 @@ class Sums:
         tally: Tally,
         shares: Sequence[BlobValues],
         slots: int,
-        resets: frozenset[int],
+        resets: Collection[int],
         deadlines: Sequence[float | None],
     ) -> None:
         queries = len(tally.classes[0].fixed) if tally.classes else 0
@@ -37,6 +37,8 @@ class Sums:
                 if is_large and not path_class.any_size:
                     continue
                 for query, expression in path_class.contents:
+                    if expression >= len(found.counts):
+                        continue  # met after this share was read; another share has it
                     values[query][slot] += sign * found.counts[expression]
                     for of_expression, captured, count in found.captures:
                         if of_expression == expression:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+from zlib import crc32
 
 from streams.search.expressions import Expression
 from streams.search.git.blobs import BlobRequest
@@ -11,19 +12,15 @@ from streams.search.regex import TextRegex
 
 
 class PathClass(NamedTuple):
-    """Paths of which all queries ask the same. ``fixed`` per query; ``contents``: (query, expression) pairs."""
+    """Paths of which all queries ask the same. ``fixed`` per query; ``contents``: (query, expression) pairs.
+
+    ``wanted``: bit mask of the expressions.
+    """
 
     fixed: tuple[int, ...]
     contents: tuple[tuple[int, int], ...]
+    wanted: int
     any_size: bool
-
-    @property
-    def wanted(self) -> int:
-        """Bit mask of the expressions."""
-        mask = 0
-        for _, expression in self.contents:
-            mask |= 1 << expression
-        return mask
 
     @property
     def idle(self) -> bool:
@@ -32,13 +29,19 @@ class PathClass(NamedTuple):
 
 
 class BlobUse:
-    """Where one blob stands: (slot, class) -> how many paths more (or fewer) than in the slot before."""
+    """Where one blob stands: (slot, class, +1 or -1) for each path that appears or goes.
 
-    __slots__ = ("any_size", "changes", "wanted")
+    ``path_hash`` of the first path met keeps the versions of a file together: git stores them as differences.
+    ``requested``: the bits of ``wanted`` that were handed out for reading.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("any_size", "changes", "path_hash", "requested", "wanted")
+
+    def __init__(self, path_hash: int) -> None:
         self.wanted = 0
+        self.requested = 0
         self.any_size = False
+        self.path_hash = path_hash
         self.changes: list[tuple[int, int, int]] = []
 
 
@@ -55,15 +58,18 @@ class Tally:
         self._expression_ids: dict[Expression, int] = {}
         self.class_changes: list[dict[int, int]] = []
         self.uses: dict[bytes, BlobUse] = {}
+        self._fresh: dict[bytes, BlobUse] = {}
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
+        """In the order of their bits; later entries may add more at the end."""
         return tuple(self._expression_ids)
 
-    def add(self, entries: Iterable[Entry]) -> None:
-        """Take in changes. Lets through what reading them raises."""
-        by_path, class_of_path, uses = self._by_path, self._class_of_path, self.uses
+    def add(self, entries: Iterable[Entry], first_slot: int = 0) -> None:
+        """Take in changes; their slots are counted from ``first_slot``. Lets through what reading them raises."""
+        by_path, class_of_path, uses, fresh = self._by_path, self._class_of_path, self.uses, self._fresh
         for slot, sign, oid, path in entries:
+            slot += first_slot
             key = path if by_path else b""
             class_id = class_of_path.get(key)
             if class_id is None:
@@ -71,29 +77,41 @@ class Tally:
             changes = self.class_changes[class_id]
             changes[slot] = changes.get(slot, 0) + sign
             path_class = self.classes[class_id]
-            if path_class.contents:
-                use = uses.get(oid)
-                if use is None:
-                    use = uses[oid] = BlobUse()
+            if not path_class.wanted:
+                continue
+            use = uses.get(oid)
+            if use is None:
+                use = uses[oid] = fresh[oid] = BlobUse(crc32(path))
+            if path_class.wanted & ~use.wanted or path_class.any_size > use.any_size:
                 use.wanted |= path_class.wanted
                 use.any_size |= path_class.any_size
-                use.changes.append((slot, class_id, sign))
+                fresh[oid] = use
+            use.changes.append((slot, class_id, sign))
 
-    def requests(self) -> list[BlobRequest]:
-        """Every wanted blob once, in the order met."""
-        return [BlobRequest(oid, use.wanted, use.any_size) for oid, use in self.uses.items()]
+    def take_requests(self, shares: int) -> list[list[BlobRequest]]:
+        """What is wanted and was not handed out before, in shares of whole files."""
+        divided: list[list[BlobRequest]] = [[] for _ in range(shares)]
+        for oid, use in self._fresh.items():
+            wanted = use.wanted & ~use.requested
+            if wanted:
+                divided[use.path_hash % shares].append(BlobRequest(oid, wanted, use.any_size))
+                use.requested = use.wanted
+        self._fresh.clear()
+        return [share for share in divided if share]
 
     def _classify(self, path: bytes) -> int:
         fixed: list[int] = []
         contents: list[tuple[int, int]] = []
+        wanted = 0
         for index, plan in enumerate(self._plans):
             rule = plan.on_path(path)
             fixed.append(rule.fixed)
             if rule.content is not None:
                 expression = self._expression_ids.setdefault(rule.content, len(self._expression_ids))
                 contents.append((index, expression))
+                wanted |= 1 << expression
         any_size = any(pattern.matches(path) for pattern in self._large_files)
-        path_class = PathClass(tuple(fixed), tuple(contents), any_size)
+        path_class = PathClass(tuple(fixed), tuple(contents), wanted, any_size)
         class_id = self._class_ids.setdefault(path_class, len(self.classes))
         if class_id == len(self.classes):
             self.classes.append(path_class)
