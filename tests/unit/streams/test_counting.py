@@ -1,0 +1,172 @@
+"""From dispatched requests to engine queries, and from counts to results that fit the log."""
+
+import msgspec
+import pytest
+
+from schemas.codec import MAX_RECORD_BYTES, encode
+from schemas.events import SeriesKind
+from schemas.ids import derived_event_id
+from streams.recordings import counting
+from streams.recordings.counting import (
+    completed,
+    completed_id,
+    count_request,
+    failed,
+    failed_id,
+    passes,
+    refused,
+    task_of,
+)
+from streams.search.engine import Cell, CountResult
+from tests.unit.streams.events import dispatched, event, request, requested
+
+COMMIT = "a" * 40
+
+
+def result(
+    cells: dict[str, tuple[Cell, ...]], captures: dict[str, tuple[dict[str, int], ...]] | None = None
+) -> CountResult:
+    return CountResult(
+        cells=cells,
+        captures=captures or {},
+        skipped={"binary": 3},
+        files=100,
+        blobs=10,
+        size_bytes=1000,
+        duration_s=0.5,
+        matcher_version=1,
+        engine="git",
+    )
+
+
+def test_queries_are_keyed_by_place_and_carry_the_instants_of_their_frames() -> None:
+    task = task_of(dispatched(request(series=[requested("a", [(671, 672), (680, 682)]), requested("b")])))
+    queries = count_request([task]).queries
+    assert [(query.key, query.query, len(query.instants)) for query in queries] == [
+        ("0:0", "a", 3),
+        ("0:1", "b", 12),
+    ]
+    assert [instant.isoformat() for instant in queries[0].instants] == [
+        "2025-12-01T00:00:00+00:00",
+        "2026-09-01T00:00:00+00:00",
+        "2026-10-01T00:00:00+00:00",
+    ]
+
+
+def test_zeros_are_covered_without_a_row_and_holes_stand_apart() -> None:
+    task = task_of(dispatched(request(series=[requested("a", [(671, 675)])]), attempt=2))
+    cells = (
+        Cell(value=0),
+        Cell(value=4, commit=COMMIT),
+        Cell(value=2, complete=False, reason="missing-object", commit=COMMIT),
+        Cell(value=0, commit=COMMIT),
+    )
+    [payload] = completed([task], result({"0:0": cells}))
+    [series] = payload.series
+    assert (series.covered, series.indexes, series.values, series.commits) == (
+        [(671, 673), (674, 675)],
+        [672],
+        [4],
+        [COMMIT],
+    )
+    assert [(cell.index, cell.value, cell.reason) for cell in series.incomplete] == [
+        (673, 2, "missing-object")
+    ]
+    assert (payload.attempt, payload.matcher_version, payload.statistics.skipped) == (2, 1, {"binary": 3})
+    assert completed_id(payload) == derived_event_id("search.completed", payload.request_id, 2)
+
+
+def test_one_pass_serves_several_requests_and_is_paid_for_once() -> None:
+    tasks = [
+        task_of(dispatched(request(insight_id=number, series=[requested("a", [(671, 672)])])))
+        for number in (1, 2)
+    ]
+    assert passes(tasks) == [tasks]
+    payloads = completed(
+        tasks, result({"0:0": (Cell(value=1, commit=COMMIT),), "1:0": (Cell(value=2, commit=COMMIT),)})
+    )
+    assert [
+        (payload.insight_id, payload.series[0].values, payload.statistics.files) for payload in payloads
+    ] == [
+        (1, [1], 100),
+        (2, [2], 0),
+    ]
+
+
+def test_a_query_with_a_time_limit_does_not_limit_others() -> None:
+    tasks = [
+        task_of(dispatched(request(insight_id=1, series=[requested(query)])))
+        for query in ("a", "b timeout:1s", "c")
+    ]
+    assert passes(tasks) == [[tasks[0], tasks[2]], [tasks[1]]]
+
+
+def test_a_query_that_cannot_be_run_fails_for_good_and_alone() -> None:
+    task = task_of(dispatched(request(series=[requested("good"), requested("author:me bad")])))
+    assert [series.query for series in task.series] == ["good"]
+    failure = refused(task)
+    assert failure is not None
+    assert (failure.final, failure.reason, len(failure.series)) == (True, "invalid-query", 1)
+    assert "author" in failure.message
+    assert failed_id(failure) != failed_id(failed(task, "unreadable", "x"))
+
+
+def test_the_last_attempt_is_final() -> None:
+    finals = [
+        failed(task_of(dispatched(request(), attempt)), "unreadable", "no").final for attempt in (1, 2, 3)
+    ]
+    assert finals == [False, False, True]
+
+
+def test_captured_values_are_cut_merged_and_parallel() -> None:
+    task = task_of(
+        dispatched(request(series=[requested("patternType:regexp v=(.*)", [(671, 673)], SeriesKind.CAPTURE)]))
+    )
+    long = "é" * 60
+    captures = ({"2": 3, "1": 1, "gone": 0}, {long + "x": 1, long + "y": 2})
+    cells = (Cell(value=4, commit=COMMIT), Cell(value=3, commit=COMMIT))
+    [payload] = completed([task], result({"0:0": cells}, {"0:0": captures}))
+    [series] = payload.series
+    assert (series.indexes, series.values, series.captures) == (
+        [671, 671, 672],
+        [1, 3, 3],
+        ["1", "2", "é" * 50],
+    )
+
+
+def test_large_results_are_split_and_every_part_fits_the_log() -> None:
+    task = task_of(
+        dispatched(request(series=[requested("patternType:regexp v=(.*)", [(671, 683)], SeriesKind.CAPTURE)]))
+    )
+    captures = tuple({f"{frame}-{number:090}": 1 for number in range(1_500)} for frame in range(12))
+    cells = tuple(Cell(value=1_500, commit=COMMIT) for _ in range(12))
+    payloads = completed([task], result({"0:0": cells}, {"0:0": captures}))
+    assert len(payloads) > 2
+    assert [payload.split for payload in payloads] == list(range(1, len(payloads) + 1))
+    assert len({completed_id(payload) for payload in payloads}) == len(payloads)
+    for payload in payloads:
+        key, value, _ = encode(event(payload))
+        assert len(key) + len(value) < MAX_RECORD_BYTES
+    covered = [
+        index
+        for payload in payloads
+        for start, end in payload.series[0].covered
+        for index in range(start, end)
+    ]
+    assert sorted(covered) == list(range(671, 683))
+    assert sum(sum(payload.series[0].values) for payload in payloads) == 18_000
+    assert msgspec.json.encode(payloads)
+
+
+def test_a_frame_too_large_for_the_log_is_incomplete_never_cut_silently(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(counting, "MAX_RESULT_BYTES", 1_000)
+    task = task_of(
+        dispatched(request(series=[requested("patternType:regexp v=(.*)", [(671, 673)], SeriesKind.CAPTURE)]))
+    )
+    captures: tuple[dict[str, int], ...] = ({str(number): 1 for number in range(100)}, {"a": 1})
+    cells = (Cell(value=100, commit=COMMIT), Cell(value=1, commit=COMMIT))
+    payloads = completed([task], result({"0:0": cells}, {"0:0": captures}))
+    holes = [cell for payload in payloads for series in payload.series for cell in series.incomplete]
+    assert [(cell.index, cell.value, cell.reason) for cell in holes] == [(671, 100, counting.TOO_LARGE)]

@@ -1,0 +1,80 @@
+"""Which requests are dispatched together, and how many may be in flight."""
+
+from schemas.events import Lane
+from schemas.topics import Topic
+from streams.recordings import dispatch
+from streams.recordings.dispatch import Outcome, Outstanding, dispatches, pause_after_s, reckon
+from streams.recordings.window import FIRST_GUESS_PER_S, PER_HANDLER, WORK_IN_FLIGHT_S, Window
+from tests.unit.streams.events import NOW, dispatched, request, requested
+
+
+def test_small_requests_of_one_partition_and_lane_share_an_event() -> None:
+    requests = [dispatched(request(number)) for number in range(6)]
+    requests.append(dispatched(request(7, lane=Lane.INTERACTIVE)))
+    partition_of = {number: number % 2 for number in range(8)}
+    found = dispatches(requests, partition_of, NOW)
+    assert [(one.topic, [r.request.repository_id for r in one.payload.requests]) for one in found] == [
+        (Topic.WORK_BACKGROUND, [0, 2, 4]),
+        (Topic.WORK_BACKGROUND, [1, 3, 5]),
+        (Topic.WORK_INTERACTIVE, [7]),
+    ]
+
+
+def test_large_requests_go_alone_and_events_are_bounded() -> None:
+    large = request(1, series=[requested("x" * 9_000), requested("y" * 9_000)])
+    small = [dispatched(request(2, insight_id=number)) for number in range(dispatch.MAX_EVENT_REQUESTS + 1)]
+    found = dispatches([dispatched(large), *small], {1: 0, 2: 0}, NOW)
+    assert [len(one.payload.requests) for one in found] == [1, dispatch.MAX_EVENT_REQUESTS, 1]
+
+
+def test_ids_follow_from_requests_and_attempts() -> None:
+    def event_id(*attempts: int) -> str:
+        requests = [dispatched(request(number), attempt) for number, attempt in enumerate(attempts)]
+        return dispatches(requests, dict.fromkeys(range(9), 0), NOW)[0].event_id
+
+    assert event_id(1, 1) == event_id(1, 1)
+    assert len({event_id(1, 1), event_id(1, 2), event_id(1), event_id(2)}) == 4
+
+
+def test_memory_is_kept_until_the_projection_shows_an_outcome() -> None:
+    memory = {
+        name: Outstanding(Lane.BACKFILL, 2)
+        for name in ("unknown", "queued", "working", "done", "failed", "again")
+    }
+    shown = {
+        "queued": Outcome(ended=False, dispatched_attempt=1, failed_attempt=1),
+        "working": Outcome(ended=False, dispatched_attempt=2, failed_attempt=1),
+        "done": Outcome(ended=True, dispatched_attempt=2, failed_attempt=1),
+        "failed": Outcome(ended=True, dispatched_attempt=2, failed_attempt=2),
+        "again": Outcome(ended=False, dispatched_attempt=2, failed_attempt=2),
+    }
+    reckoning = reckon(memory, shown)
+    assert set(reckoning.left) == {"unknown", "queued", "working"}
+    assert reckoning.visible == {"working"}
+    assert reckoning.errored == {"again": 2}
+    assert pause_after_s(2) > pause_after_s(1) > 0
+
+
+def test_a_window_starts_with_a_guess_and_follows_the_measured_rate() -> None:
+    window = Window()
+    assert window.size(2) == round(WORK_IN_FLIGHT_S * FIRST_GUESS_PER_S * 2)
+    now_s = 0.0
+    window.observe(0, in_flight=30, now=now_s)
+    for _ in range(20):
+        now_s += 0.5
+        window.observe(100, in_flight=30, now=now_s)
+    assert 350 < window.size(2) <= 400, "two seconds at 200 per second"
+    for _ in range(20):
+        now_s += 0.5
+        window.observe(0, in_flight=8, now=now_s)
+    assert window.size(2) == 2 * PER_HANDLER, "never below what keeps the handlers busy"
+
+
+def test_idle_time_says_nothing_about_the_rate() -> None:
+    window = Window()
+    window.observe(0, in_flight=1, now=0.0)
+    window.observe(50, in_flight=10, now=1.0)
+    rate = window.rate_per_s
+    for second in range(2, 60):
+        window.observe(0, in_flight=0, now=float(second))
+    assert window.rate_per_s == rate
