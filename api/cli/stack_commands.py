@@ -25,7 +25,7 @@ from infra.embedded.signals import StopRequested, stop_signals_raise
 from infra.embedded.stack import Endpoints, read_endpoints, start
 from infra.installation import set_up
 from infra.postgres.role import Role
-from infra.settings import Settings, load_settings
+from infra.settings import Settings, Source, load_settings
 
 _NOT_RUNNING: Final = 3
 _PSQL_ROLES: Final = {
@@ -60,7 +60,7 @@ def up() -> None:
                 else undo.enter_context(start(home.folder, report=_say, kafka_heap_mb=settings.kafka_heap_mb))
             )
             undo.enter_context(services_lock(home))
-            port = page_port(home)
+            port = page_port(home, wanted=_named_port(settings))
             _say("Preparing topics and database roles")
             set_up(load_settings())
             services = undo.enter_context(running_services(home, port, report=_say))
@@ -81,6 +81,11 @@ def _external(settings: Settings) -> bool:
     return (
         bool(settings.kafka_bootstrap and settings.database_url.get_secret_value()) and not settings.embedded
     )
+
+
+def _named_port(settings: Settings) -> int | None:
+    """The port of the pages, where the environment or the file names one."""
+    return None if settings.sources["bind_port"] is Source.DEFAULT else settings.bind_port
 
 
 @click.group(epilog="Example: millstream stack start && millstream stack status --json")

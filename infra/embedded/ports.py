@@ -59,6 +59,14 @@ def choose_port(home: Home, name: str, *, preferred: int | None = None) -> int:
     return port
 
 
+def choose_again(home: Home, name: str) -> int:
+    """Another free port for this name, remembered instead of the one before."""
+    ports = remembered_ports(home)
+    port = _free_port(ports.values())
+    write_private(home.ports_file, json.dumps({**ports, name: port}, indent=1) + "\n")
+    return port
+
+
 def _free_port(taken: Iterable[int]) -> int:
     candidates = [port for port in range(_FIRST, _LAST) if port not in set(taken)]
     random.shuffle(candidates)

@@ -15,7 +15,7 @@ from pathlib import Path
 from infra.embedded.children import ChildSpec, stop_orphans
 from infra.embedded.errors import StackError
 from infra.embedded.home import Home
-from infra.embedded.ports import LOOPBACK, choose_port, is_listening, require_free
+from infra.embedded.ports import LOOPBACK, choose_again, choose_port, is_free, is_listening, require_free
 from infra.embedded.supervisor import ChildState, ChildStatus, Supervisor
 
 PREFERRED_PAGE_PORT = 7080
@@ -26,11 +26,22 @@ class AlreadyUp(StackError):
     """Worker, projector and API of this home run already."""
 
 
-def page_port(home: Home) -> int:
-    """The port of the pages: 7080 when free at the first start, else another; remembered. Raises PortTaken."""
+def page_port(home: Home, *, wanted: int | None = None) -> int:
+    """The port of the pages: 7080 when free at the first start, else another; remembered.
+
+    When something else holds the remembered one by now, another is chosen: no data names this port.
+
+    Args:
+        wanted: the port that the settings name; then it is this one or none.
+
+    Raises:
+        PortTaken: the wanted port is taken.
+    """
+    if wanted is not None:
+        require_free(home, "page", wanted)
+        return wanted
     port = choose_port(home, "page", preferred=PREFERRED_PAGE_PORT)
-    require_free(home, "page", port)
-    return port
+    return port if is_free(port) else choose_again(home, "page")
 
 
 def service_environment(home: Home, port: int, base: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Millstream's own processes under supervision; here the programs are small ones that only show that they run."""
 
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.embedded import services
-from infra.embedded.errors import ChildFailed
+from infra.embedded.errors import ChildFailed, PortTaken
 from infra.embedded.home import Home, open_home
 from infra.embedded.ports import choose_port, is_free
 from infra.embedded.services import (
@@ -114,6 +115,19 @@ def test_the_page_prefers_its_port_and_keeps_the_one_it_got(home: Home) -> None:
     port = page_port(home)
     assert (port == services.PREFERRED_PAGE_PORT) == free
     assert page_port(home) == port
+
+
+def test_the_page_moves_when_something_else_holds_its_port_but_not_from_one_that_was_asked_for(
+    home: Home,
+) -> None:
+    port = page_port(home)
+    with socket.create_server(("127.0.0.1", port)):
+        other = page_port(home)
+        assert other != port
+        with pytest.raises(PortTaken, match=f"port {port} of page"):
+            page_port(home, wanted=port)
+    assert page_port(home) == other
+    assert page_port(home, wanted=port) == port
 
 
 def test_each_service_is_one_of_our_commands() -> None:

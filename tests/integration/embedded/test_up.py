@@ -1,0 +1,121 @@
+"""``millstream up`` as a whole: every process that it starts, and how it ends."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra.embedded.home import Home
+from infra.embedded.ports import remembered_ports
+from infra.embedded.processes import ProcessRef, process_ref
+from infra.embedded.services import answers, services_run
+from infra.embedded.stack import read_endpoints
+from tests.stack import new_home
+
+_LIMIT_BYTES = 1_500_000_000
+_STOP_TIMEOUT_S = 60
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    folder = new_home()
+    yield folder
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+@contextmanager
+def up(home: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command in the foreground, ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "api.cli.main", "up"],
+        env={**os.environ, "MILLSTREAM_HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said: list[str] = []
+    try:
+        for line in process.stderr:
+            said.append(line)
+            if line.startswith("Up after"):
+                break
+        else:
+            pytest.fail("".join(said))
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.communicate(timeout=_STOP_TIMEOUT_S)
+
+
+def below(process: subprocess.Popen[str]) -> dict[ProcessRef, psutil.Process]:
+    found = {}
+    for child in psutil.Process(process.pid).children(recursive=True):
+        ref = process_ref(child.pid)
+        if ref is not None:
+            found[ref] = child
+    return found
+
+
+def test_everything_runs_on_loopback_within_its_memory_and_ctrl_c_ends_it(home: Path) -> None:
+    with up(home) as process:
+        port = remembered_ports(Home(home))["page"]
+        assert answers(port)
+        assert services_run(home)
+        children = below(process)
+        commands = [" ".join(child.cmdline()) for child in children.values()]
+        for program in ("kafka.Kafka", "bin/postgres", "main projector", "main worker", "main api"):
+            assert [command for command in commands if program in command], program
+        sockets = [
+            connection.laddr.ip
+            for child in children.values()
+            for connection in child.net_connections(kind="inet")
+            if connection.status == psutil.CONN_LISTEN or (connection.laddr and not connection.raddr)
+        ]
+        assert len(sockets) >= 4
+        assert set(sockets) <= {"127.0.0.1", "::1"}
+        resident = sum(
+            child.memory_full_info().pss for child in (psutil.Process(process.pid), *children.values())
+        )
+        assert resident < _LIMIT_BYTES
+        second = subprocess.run(
+            [sys.executable, "-m", "api.cli.main", "up"],
+            env={**os.environ, "MILLSTREAM_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert "runs already" in second.stderr
+        assert "what to do: watch it with: millstream logs -f" in second.stderr
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=_STOP_TIMEOUT_S)
+    assert process.returncode == 0
+    assert rest.splitlines()[-1] == "Stopped"
+    assert not any(ref.alive() for ref in children)
+    assert read_endpoints(home) is None
+    assert not services_run(home)
+
+
+def test_killed_it_takes_everything_with_it_and_the_next_one_comes_up(home: Path) -> None:
+    with up(home) as process:
+        children = below(process)
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while any(ref.alive() for ref in children):
+            assert time.monotonic() < deadline, [ref for ref in children if ref.alive()]
+            time.sleep(0.05)
+    with up(home) as again:
+        assert answers(remembered_ports(Home(home))["page"])
+        assert re.search("worker", " ".join(" ".join(child.cmdline()) for child in below(again).values()))
