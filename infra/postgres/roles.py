@@ -1,5 +1,6 @@
 """Database, roles and schemas, set up so that any number of starts may do it at once (DESIGN section 9)."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,8 +15,8 @@ __all__ = ["OWNER", "RUNTIME_SCHEMA", "SERVING", "VAULT_SCHEMA", "Role", "bootst
 
 RUNTIME_SCHEMA: Final = "runtime"
 VAULT_SCHEMA: Final = "vault"
-OLDEST_SERVER: Final = 14
-"""int4multirange came with PostgreSQL 14."""
+OLDEST_SERVER: Final = 15
+"""range_agg over multiranges came with PostgreSQL 15."""
 
 _BYPASSES: Final = frozenset({Role.PROJECTOR, Role.WORKER})
 _LOCK_KEY: Final = 0x6D696C6C73747265
@@ -94,7 +95,7 @@ def _check_version(connection: Connection) -> None:
     major = connection.info.server_version // 10_000
     if major < OLDEST_SERVER:
         raise DatabaseRefused(
-            f"the server is PostgreSQL {major}; multiranges came with {OLDEST_SERVER}",
+            f"the server is PostgreSQL {major}; range_agg over multiranges came with {OLDEST_SERVER}",
             remedy=f"use PostgreSQL {OLDEST_SERVER} or newer",
         )
 
@@ -152,7 +153,10 @@ def _may_set_owner(connection: Connection) -> bool:
 
 
 def _ensure_limits(connection: Connection, timeouts_s: Mapping[Role, int]) -> None:
-    """Defaults of each role, so that a person in psql has them too."""
+    """Defaults of each role, so that a person in psql has them too.
+
+    Our own connections set them themselves: an admin who may not alter the roles goes on without.
+    """
     rows = connection.execute(
         "SELECT r.rolname, s.setconfig FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole WHERE s.setdatabase = 0"
     ).fetchall()
@@ -170,7 +174,8 @@ def _ensure_limits(connection: Connection, timeouts_s: Mapping[Role, int]) -> No
             statement = sql.SQL("ALTER ROLE {} SET {} = {}").format(
                 sql.Identifier(role.database_name), sql.Identifier(name), sql.Literal(value)
             )
-            _privileged(connection, statement, statement.as_string(connection))
+            with contextlib.suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                connection.execute(statement)
 
 
 def _ensure_schemas(connection: Connection) -> None:
