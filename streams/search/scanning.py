@@ -2,7 +2,8 @@
 
 Blobs lie in the buffer as git prints them, each after a header line and before a newline. A match inside a blob is a
 match in the buffer too (line anchors and word boundaries see a newline on both sides, as at the ends of a text), so
-what the buffer search passes over cannot match. Patterns that can see the ends of a text are never searched this way.
+what the buffer search passes over cannot match. That holds for blobs that are all ASCII; the few others are counted
+each on its own, and so is everything when a pattern can see the ends of a text.
 """
 
 import re
@@ -69,14 +70,17 @@ class BufferScanner:
 
     def values(self, buffer: bytes, slices: Sequence[Slice]) -> list[Values | None]:
         """For each slice the values of all expressions, None where all are 0; unwanted ones are 0."""
-        if not self._joined or not buffer.isascii():
+        if not self._joined:
             return [self._one(buffer[item.start : item.end], item.wanted) for item in slices]
         touched = self._touched(buffer, slices)
-        found: list[Values | None] = []
+        all_ascii = buffer.isascii()
         idle = any(self._idle)
+        found: list[Values | None] = []
         for item, mask in zip(slices, touched, strict=True):
-            mask &= item.wanted
-            if mask:
+            if not (all_ascii or buffer[item.start : item.end].isascii()):
+                # The search read the buffer as Latin-1: what it passed over here may match all the same.
+                found.append(self._one(buffer[item.start : item.end], item.wanted))
+            elif mask & item.wanted:
                 found.append(self._one(buffer[item.start : item.end], item.wanted, mask))
             elif idle:
                 found.append(self._masked(self._idle, item.wanted))
