@@ -62,9 +62,11 @@ def parsed(query: str, limits: OperationLimits) -> DocumentNode:
             extensions={"code": Code.GRAPHQL_PARSE_FAILED.value},
         ) from error
     except RecursionError as error:
-        raise limit_exceeded(
-            "depth", limits.depth, f"The operation nests deeper than {limits.depth}."
-        ) from error
+        raise _too_deep(limits) from error
+
+
+def _too_deep(limits: OperationLimits) -> GraphQLError:
+    return limit_exceeded("depth", limits.depth, f"The operation nests deeper than {limits.depth}.")
 
 
 def check_shape(document: DocumentNode, limits: OperationLimits) -> None:
@@ -93,7 +95,10 @@ def check_shape(document: DocumentNode, limits: OperationLimits) -> None:
     depths: dict[str, int] = {}
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
-            depth = _depth(definition.selection_set, fragments, depths, frozenset())
+            try:
+                depth = _depth(definition.selection_set, fragments, depths, frozenset())
+            except RecursionError as error:
+                raise _too_deep(limits) from error
             if depth > limits.depth:
                 raise limit_exceeded(
                     "depth",
