@@ -1,0 +1,153 @@
+"""The registrar on real git repositories, without a broker."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from schemas.events import RepositoryCloneFailed, RepositoryPushed, RepositoryRegistered
+from schemas.topics import Topic
+from streams.leases import Leases
+from streams.repositories.clones import Clones
+from streams.repositories.location import mirror_path
+from streams.repositories.mirror import ClonePolicy
+from streams.repositories.registrar import Registrar
+from streams.search.engine import GitEngine
+from tests.unit.streams.events import RecordingContext, received, registered
+
+
+class Locks:
+    """Leases that are always free; remembers who asked."""
+
+    def __init__(self) -> None:
+        self.held: list[int] = []
+
+    def try_lease(self, name: str, number: int) -> bool:
+        self.held.append(number)
+        return True
+
+    def release_lease(self, name: str, number: int) -> None:
+        self.held.remove(number)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@t", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Path:
+    folder = tmp_path / "origin"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "commit", "-q", "--allow-empty", "-m", "one")
+    git(folder, "tag", "v1")
+    return folder
+
+
+def register(home: Path, *payloads: RepositoryRegistered, timeout_s: float = 60.0) -> list[object]:
+    async def run() -> RecordingContext:
+        locks, context = Locks(), RecordingContext()
+        registrar = Registrar(Clones(home, ClonePolicy(timeout_s)), GitEngine(), Leases(locks, "hands"))
+        batch = [
+            received(payload, Topic.REPOSITORIES, partition=number) for number, payload in enumerate(payloads)
+        ]
+        assert not await registrar.handle(batch, context)
+        assert locks.held == []
+        return context
+
+    context = asyncio.run(run())
+    by_repository = {event.key: event for event in context.events}
+    return [by_repository[str(payload.repository_id)].data for payload in payloads]
+
+
+def test_a_path_is_used_in_place(tmp_path: Path, origin: Path) -> None:
+    git(origin, "branch", "side")
+    [pushed] = register(tmp_path / "home", registered(1, path=str(origin)))
+    assert isinstance(pushed, RepositoryPushed)
+    assert (pushed.default_branch, pushed.tip, pushed.previous_tip) == (
+        "main",
+        git(origin, "rev-parse", "main"),
+        None,
+    )
+    assert [move.ref for move in pushed.refs] == ["refs/heads/main", "refs/heads/side", "refs/tags/v1"]
+    assert not (tmp_path / "home" / "mirrors").exists()
+
+
+def test_a_url_is_mirrored_and_fetched_when_it_is_registered_again(tmp_path: Path, origin: Path) -> None:
+    home, url = tmp_path / "home", f"file://{origin}"
+    [first] = register(home, registered(1, clone_url=url))
+    assert isinstance(first, RepositoryPushed)
+    mirror = mirror_path(home, 1)
+    assert git(mirror, "rev-parse", "--is-bare-repository") == "true"
+    git(origin, "commit", "-q", "--allow-empty", "-m", "two")
+    [second] = register(home, registered(1, clone_url=url))
+    assert isinstance(second, RepositoryPushed)
+    assert (second.previous_tip, second.tip) == (first.tip, git(origin, "rev-parse", "main"))
+    assert [(move.ref, move.old) for move in second.refs] == [("refs/heads/main", first.tip)]
+    assert [path.name for path in mirror.parent.iterdir()] == ["1.git"], "no draft is left"
+
+
+def test_an_empty_repository_is_ready_and_has_no_tip(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", str(tmp_path / "empty.git"))
+    [pushed] = register(tmp_path / "home", registered(1, path=str(tmp_path / "empty.git")))
+    assert isinstance(pushed, RepositoryPushed)
+    assert (pushed.tip, pushed.refs) == (None, [])
+
+
+def test_what_is_wrong_is_said_with_a_reason(tmp_path: Path, origin: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    outcomes = register(
+        tmp_path / "home",
+        registered(1, path=str(tmp_path / "gone")),
+        registered(2, path=str(tmp_path / "plain")),
+        registered(3, clone_url="http://example.org/x.git"),
+        registered(4, clone_url=f"file://{tmp_path}/gone"),
+        registered(5, path=str(origin)),
+    )
+    reasons = [
+        outcome.reason if isinstance(outcome, RepositoryCloneFailed) else "pushed" for outcome in outcomes
+    ]
+    assert reasons == ["path-missing", "not-a-repository", "transport-refused", "clone-error", "pushed"]
+
+
+def test_a_clone_that_takes_too_long_is_ended_whole(
+    tmp_path: Path, origin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = tmp_path / "bin"
+    hook.mkdir()
+    (hook / "git").write_text('#!/bin/sh\necho $$ > "$PIDS"\nexec sleep 60\n')
+    (hook / "git").chmod(0o755)
+    monkeypatch.setenv("PIDS", str(tmp_path / "pid"))
+    monkeypatch.setenv("PATH", f"{hook}:/usr/bin:/bin")
+    [failed] = register(tmp_path / "home", registered(1, clone_url=f"file://{origin}"), timeout_s=1.0)
+    assert isinstance(failed, RepositoryCloneFailed)
+    assert failed.reason == "timeout"
+    pid = int((tmp_path / "pid").read_text())
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_partition_waits_until_its_lease_is_free() -> None:
+    class Taken(Locks):
+        def __init__(self) -> None:
+            super().__init__()
+            self.refusals = 3
+
+        def try_lease(self, name: str, number: int) -> bool:
+            self.refusals -= 1
+            return self.refusals < 0 and super().try_lease(name, number)
+
+    async def run(locks: Taken) -> None:
+        async with _held(Leases(locks, "x")):
+            assert locks.held == [4]
+        assert locks.held == []
+
+    @asynccontextmanager
+    async def _held(leases: Leases) -> AsyncIterator[None]:
+        async with leases.partition(4):
+            yield
+
+    asyncio.run(run(Taken()))
