@@ -19,12 +19,12 @@ from api.demo.chain import read_chain
 from api.demo.choices import Choice, from_text, inspect, standing_in
 from api.demo.definition import InsightWish, migration, of_own_code
 from api.demo.figures import Figures, Times, collect
-from api.demo.following import DemoFailed, Report, follow, register, wait_for_clones
+from api.demo.following import DemoFailed, follow, register, wait_for_clones
 from api.demo.memory import as_before, remember
 from api.demo.oracle import Witness
 from api.demo.samples import make_samples
 from api.demo.summary import lines_of, told
-from api.demo.system import System, running
+from api.demo.system import Report, System, running
 from infra.embedded.errors import naming_disk_full
 from infra.embedded.machine import require_git
 from infra.embedded.signals import StopRequested

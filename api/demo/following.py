@@ -1,7 +1,7 @@
 """Repositories registered, clones awaited, the backfill followed: what the demo does on a running system."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -13,13 +13,11 @@ from api.demo import questions
 from api.demo.choices import Chosen, ShallowClone
 from api.demo.lag import Lag, log_ends, measure
 from api.demo.live import Progress, Rate, open_block
-from api.demo.system import System
+from api.demo.system import Report, System
 from infra.kafka.admin import KafkaAdmin
 from schemas.errors import MillstreamError
 from schemas.ids import repository_id
 from streams.repositories.location import mirror_path
-
-Report = Callable[[str], None]
 
 _POLL_S: Final = 0.2
 _CLONE_TIMEOUT_S: Final = 1_800.0

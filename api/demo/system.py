@@ -1,34 +1,32 @@
 """Everything up for the demo: started, or joined where it runs already."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Final
 
-from infra.embedded.children import ChildSpec
-from infra.embedded.errors import NotRunning, StackError
+from api.cli.client import ADDRESS_FILE
+from infra.embedded.errors import NotRunning, PortTaken, StackError
 from infra.embedded.home import Home, open_home
-from infra.embedded.ports import LOOPBACK, remembered_ports
-from infra.embedded.services import (
-    answers,
-    page_port,
-    service_children,
-    service_environment,
-    services_lock,
-    services_run,
-)
+from infra.embedded.ports import LOOPBACK
+from infra.embedded.services import answers, page_port, running_services, services_lock, services_run
 from infra.embedded.stack import RunningStack, start
-from infra.embedded.supervisor import ChildState, ChildStatus, Supervisor
+from infra.embedded.supervisor import Supervisor
 from infra.installation import set_up
 from infra.settings import Settings, load_settings
 
-_JOIN_TIMEOUT_S = 60.0
-_POLL_S = 0.1
+Report = Callable[[str], None]
+"""Gets what a person wants to know, in plain lines."""
+
+_ANSWER_TIMEOUT_S: Final = 60.0
+_POLL_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A running Millstream. ``check`` raises when a part of it is gone for good; ``wait`` stays until then."""
+    """A running Millstream. ``wait`` stays for a while and raises when a part of it is gone for good."""
 
     settings: Settings
     base_url: str
@@ -40,17 +38,13 @@ class System:
     services: Supervisor | None
     stack: RunningStack | None
 
-    def check(self) -> None:
-        """Raises ChildFailed or StackError when a server or one of our processes has ended for good."""
-        self.wait(0.0)
-
     def wait(self, timeout_s: float) -> None:
-        """Wait; returns after ``timeout_s``. Raises like ``check``."""
+        """Wait this long. Raises ChildFailed or StackError when a server or one of our processes has ended for good."""
         if self.services is not None:
             self.services.wait(timeout_s)
         else:
             time.sleep(timeout_s)
-            if not answers(_port_of(self.base_url)):
+            if not answers(int(self.base_url.rpartition(":")[2])):
                 raise NotRunning(
                     "the Millstream that was joined has been stopped",
                     remedy="run the demo again: it starts its own",
@@ -62,7 +56,7 @@ class System:
 
 
 @contextmanager
-def running(settings: Settings, report: Callable[[str], None]) -> Iterator[System]:
+def running(settings: Settings, report: Report) -> Iterator[System]:
     """Start what does not run yet; at the end stop what was started here, in the opposite order.
 
     Raises:
@@ -75,7 +69,8 @@ def running(settings: Settings, report: Callable[[str], None]) -> Iterator[Syste
         return
     with ExitStack() as undo:
         stack, download_s = None, 0.0
-        if not (settings.kafka_bootstrap and settings.database_url.get_secret_value()):
+        external = settings.kafka_bootstrap and settings.database_url.get_secret_value()
+        if settings.embedded or not external:
             stack = undo.enter_context(
                 start(home.folder, report=report, kafka_heap_mb=settings.kafka_heap_mb)
             )
@@ -86,22 +81,37 @@ def running(settings: Settings, report: Callable[[str], None]) -> Iterator[Syste
         report("Preparing topics and database roles")
         set_up(settings)
         report("Starting projector, worker and API")
-        children = service_children(home, port=port, environ=service_environment(home, port))
-        services = undo.enter_context(_supervised(home, children, report))
+        (home.folder / ADDRESS_FILE).unlink(missing_ok=True)
+        services = undo.enter_context(running_services(home, port, report=report))
+        base_url = _own_address(home, services, port)
         start_s = time.monotonic() - began - download_s
-        yield System(settings, f"http://{LOOPBACK}:{port}", False, download_s, start_s, services, stack)
+        yield System(settings, base_url, False, download_s, start_s, services, stack)
 
 
-def _joined(home: Home, report: Callable[[str], None], began: float) -> System:
+def _own_address(home: Home, services: Supervisor, port: int) -> str:
+    """The URL of the API, once it is ours that answers there, and not another program's that took the port first."""
+    deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+    while True:
+        ours = {status.process.pid for status in services.status() if status.name == "api" and status.process}
+        found = _announced(home)
+        if found is not None and found[1] in ours and answers(port):
+            return found[0]
+        if time.monotonic() > deadline:
+            raise PortTaken(
+                f"another program answers on port {port} of {LOOPBACK}, which this home has chosen for its pages",
+                remedy=f"end that program, or remove {home.ports_file} to have new ports chosen",
+            )
+        services.wait(_POLL_S)
+
+
+def _joined(home: Home, report: Report, began: float) -> System:
     """The system that another process runs, once its API answers."""
     report(f"Joining the Millstream that runs in {home.folder}")
     while True:
-        port = remembered_ports(home).get("page")
-        if port is not None and answers(port):
-            return System(
-                load_settings(), f"http://{LOOPBACK}:{port}", True, 0.0, time.monotonic() - began, None, None
-            )
-        if time.monotonic() - began > _JOIN_TIMEOUT_S:
+        found = _announced(home)
+        if found is not None and answers(int(found[0].rpartition(":")[2])):
+            return System(load_settings(), found[0], True, 0.0, time.monotonic() - began, None, None)
+        if time.monotonic() - began > _ANSWER_TIMEOUT_S:
             raise NotRunning(
                 f"Millstream runs in {home.folder}, but its API does not answer",
                 remedy="see millstream logs api; or millstream stack stop, then run the demo again",
@@ -113,17 +123,10 @@ def _joined(home: Home, report: Callable[[str], None], began: float) -> System:
         time.sleep(_POLL_S)
 
 
-def _supervised(home: Home, children: list[ChildSpec], report: Callable[[str], None]) -> Supervisor:
-    def on_change(status: ChildStatus) -> None:
-        if status.state is ChildState.BACKING_OFF:
-            report(
-                f"{status.name} ended with code {status.last_exit_code} and is started again (millstream logs {status.name})"
-            )
-
-    run = home.run / "services"
-    run.mkdir(mode=0o700, exist_ok=True)
-    return Supervisor(children, logs=home.logs, run=run, on_change=on_change)
-
-
-def _port_of(base_url: str) -> int:
-    return int(base_url.rpartition(":")[2])
+def _announced(home: Home) -> tuple[str, int] | None:
+    """URL and process of the API, as it wrote them when it began to answer."""
+    try:
+        found = json.loads((home.folder / ADDRESS_FILE).read_text(encoding="utf-8"))
+        return str(found["url"]), int(found["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -11,6 +11,7 @@ import msgspec
 import psutil
 
 from api.demo.figures import Figures
+from infra.embedded.logs import tail
 
 TIMEOUT_S = 240.0
 
@@ -23,6 +24,13 @@ class Run:
     out: str
     err: str
     figures: Figures | None
+    logs: str
+    """Last words of every process, for the message of a test that fails."""
+
+    @property
+    def story(self) -> str:
+        """All that can be known about it."""
+        return f"{self.out}{self.err}{self.logs}"
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -51,7 +59,15 @@ def run_demo(home: Path, folder: Path, *arguments: str, **more: str) -> Run:
         check=False,
     )
     figures = msgspec.json.decode(json_file.read_bytes(), type=Figures) if json_file.exists() else None
-    return Run(done.returncode, done.stdout, done.stderr, figures)
+    return Run(done.returncode, done.stdout, done.stderr, figures, last_words(home))
+
+
+def last_words(home: Path, lines: int = 15) -> str:
+    """The ends of the logs below a home, but the servers'."""
+    names = ("worker", "projector", "api", "stack")
+    return "".join(
+        f"\n--- {name}.log\n" + "\n".join(tail(home / "logs" / f"{name}.log", lines)) for name in names
+    )
 
 
 def processes_of(home: Path) -> list[str]:

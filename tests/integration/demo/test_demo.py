@@ -59,7 +59,7 @@ def shown() -> Iterator[Shown]:
         commits.append((OLD + timedelta(days=120), {"a.py": b"gateway.call()\n"}))
         folder = make_repository(place / "here", commits)
         first = run_demo(home, folder)
-        assert first.code == 0, first.out + first.err
+        assert first.code == 0, first.story
         assert first.figures is not None
         insight_id = int(first.figures.insight_id)
         with start(home, report=lambda line: None):
@@ -154,7 +154,7 @@ def test_times_and_lag_are_told(shown: Shown) -> None:
 
 def test_second_run_finds_the_same_insight_and_counts_nothing_twice(shown: Shown) -> None:
     second = shown.second
-    assert second.code == 0, second.out + second.err
+    assert second.code == 0, second.story
     assert second.figures is not None
     assert (shown.figures.new, second.figures.new) == (True, False)
     assert second.figures.insight_id == shown.figures.insight_id
@@ -172,7 +172,7 @@ def test_own_repository_and_query_join_a_running_stack(shown: Shown, tmp_path: P
     )
     with start(shown.home, report=lambda line: None) as stack:
         run = run_demo(shown.home, tmp_path, "--repo", f"'{code}'", "--query", "widget")
-        assert run.code == 0, run.out + run.err
+        assert run.code == 0, run.story
         endpoints = read_endpoints(shown.home)
         assert endpoints is not None
         assert endpoints.owner == stack.endpoints.owner
