@@ -24,6 +24,7 @@ _NOISY: Final = {
     "mode": logging.WARNING,
     "aiokafka": logging.WARNING,
     "kafka": logging.WARNING,
+    "confluent_kafka": logging.WARNING,
     "uvicorn": logging.INFO,
     "uvicorn.access": logging.WARNING,
     "httpx": logging.WARNING,

@@ -1,5 +1,6 @@
 """Reading the log fast, with the caller in charge of offsets. Offsets always mean "next to read"."""
 
+import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import TracebackType
@@ -209,12 +210,14 @@ class LogReader:
                 "session.timeout.ms": settings.kafka_session_timeout_ms,
                 "heartbeat.interval.ms": min(3_000, settings.kafka_session_timeout_ms // 3),
                 "allow.auto.create.topics": False,
+                "topic.metadata.propagation.max.ms": 5_000,  # how long a topic that is not there may still come
                 "check.crcs": True,
                 "queued.min.messages": 50_000,
                 "queued.max.messages.kbytes": 32_768,
                 "fetch.queue.backoff.ms": 10,  # default 1000: a full queue would pause the fetcher for a second
                 "reconnect.backoff.max.ms": 1_000,
                 "log_level": 3,
+                "logger": logging.getLogger("confluent_kafka"),
                 **confluent_options(settings.kafka_security),
                 **options,
                 **self._options,

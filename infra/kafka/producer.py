@@ -1,5 +1,6 @@
 """Publishing: idempotent, acknowledged by all replicas, partitioned like the Java client (DESIGN sections 4 and 6)."""
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -48,8 +49,10 @@ class Publisher:
             "message.timeout.ms": int(settings.publish_timeout_s * 1000),
             "message.max.bytes": 1_000_000,
             "allow.auto.create.topics": False,
+            "topic.metadata.propagation.max.ms": 5_000,  # how long a topic that is not there may still come
             "reconnect.backoff.max.ms": 1_000,
             "log_level": 3,
+            "logger": logging.getLogger("confluent_kafka"),
             **confluent_options(settings.kafka_security),
             **(options or {}),
         }
@@ -122,7 +125,8 @@ class Publisher:
                 remedy="see that Kafka runs (millstream stack status), then publish again",
             )
         if batch.failures:
-            self._renew_after_fatal(producer)
+            if batch.fatal:
+                self._renew(producer)
             index, reason = batch.failures[0]
             raise PublishFailed(
                 f"{len(batch.failures)} of {len(outgoing)} records were not acknowledged; "
@@ -143,7 +147,7 @@ class Publisher:
     ) -> None:
         def on_delivery(error: Any, message: Any) -> None:
             if error is not None:
-                batch.fail(index, str(error.str()))
+                batch.fail(index, error)
             else:
                 batch.succeed(index, Position(str(topic), message.partition(), message.offset()))
 
@@ -154,13 +158,13 @@ class Publisher:
             except BufferError:
                 producer.poll(_POLL_S)  # the local queue is full: make room
             except confluent_kafka.KafkaException as error:
-                batch.fail(index, str(error.args[0].str()))
+                batch.fail(index, error.args[0])
                 return
 
-    def _renew_after_fatal(self, producer: confluent_kafka.Producer) -> None:
+    def _renew(self, producer: confluent_kafka.Producer) -> None:
         """An idempotent producer that lost its place refuses everything from then on: begin a new one."""
         with self._lock:
-            if self._producer is producer and producer.fatal_error() is not None:  # type: ignore[attr-defined]
+            if self._producer is producer:
                 self._producer = confluent_kafka.Producer(self._options)
 
     def _poll(self) -> None:
@@ -174,6 +178,7 @@ class _Batch:
     def __init__(self, count: int) -> None:
         self.positions: list[Position | None] = [None] * count
         self.failures: list[tuple[int, str]] = []
+        self.fatal = False
         self.done = threading.Event()
         self.missing = count
         self._lock = threading.Lock()
@@ -182,8 +187,9 @@ class _Batch:
         self.positions[index] = position
         self._count_down()
 
-    def fail(self, index: int, reason: str) -> None:
-        self.failures.append((index, reason))
+    def fail(self, index: int, error: Any) -> None:
+        self.failures.append((index, str(error.str())))
+        self.fatal = self.fatal or error.fatal() or error.code() == confluent_kafka.KafkaError._FATAL
         self._count_down()
 
     def _count_down(self) -> None:
