@@ -6,7 +6,13 @@ import pytest
 
 from api.graphql.cursors import cursor, parse_cursor
 from api.graphql.errors import InputRefused
-from api.graphql.ids import insight_id_of, insight_node_id, parse_node_id, repository_id_of, repository_node_id
+from api.graphql.ids import (
+    insight_id_of,
+    insight_node_id,
+    parse_node_id,
+    repository_id_of,
+    repository_node_id,
+)
 
 
 def test_ids_are_url_safe_base64_of_kind_and_json() -> None:
@@ -21,7 +27,9 @@ def test_ids_read_back(number: int) -> None:
     assert repository_id_of(repository_node_id(number)) == number
 
 
-@pytest.mark.parametrize("text", ["", "x", "Zm9v", base64.urlsafe_b64encode(b"Repository:{}").decode(), "\u00e9"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "Zm9v", base64.urlsafe_b64encode(b"Repository:{}").decode(), "\u00e9"]
+)
 def test_what_is_no_id_is_refused(text: str) -> None:
     with pytest.raises(InputRefused):
         parse_node_id(text)

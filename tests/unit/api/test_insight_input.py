@@ -10,8 +10,7 @@ from api.commands.insights import insight_created, names_in
 from api.graphql.errors import ApiError, Code, InputRefused
 from schemas.events import InsightCreated, PatternType, SeriesKind
 from schemas.grid import TimeUnit
-from schemas.ids import series_id
-from schemas.ids import SeriesIdentity
+from schemas.ids import SeriesIdentity, series_id
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 KNOWN = {"git.example.com/a": 11, "git.example.com/b": 7}
@@ -96,7 +95,11 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("dataSeries[0].repositoryScope", given(series(repository_scope=None)), "a repository scope is required"),
     ("dataSeries[0].repositoryScope", given(series(repository_scope=BOTH)), "can not specify both"),
     ("dataSeries[0].timeScope", given(series(time_scope=None)), "a time scope is required"),
-    ("dataSeries[0].timeScope", given(series(time_scope={"step_interval": None})), "a time scope is required"),
+    (
+        "dataSeries[0].timeScope",
+        given(series(time_scope={"step_interval": None})),
+        "a time scope is required",
+    ),
     (
         "dataSeries[0].timeScope.stepInterval.value",
         given(series(time_scope={"step_interval": {"unit": "DAY", "value": 0}})),
@@ -124,7 +127,9 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("field", "value", "message"), REFUSED)
-def test_what_breaks_a_rule_is_refused_with_its_place(field: str, value: dict[str, object], message: str) -> None:
+def test_what_breaks_a_rule_is_refused_with_its_place(
+    field: str, value: dict[str, object], message: str
+) -> None:
     error = refused(value)
     assert error.code is Code.INVALID_INPUT
     assert error.extensions["field"] == field

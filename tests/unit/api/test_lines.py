@@ -24,20 +24,37 @@ JANUARY, FEBRUARY, MARCH = (datetime(2026, month, 1, tzinfo=UTC) for month in (1
 
 
 def cell(
-    repository: int, time: datetime, value: float | None, state: str = "complete", reason: str = "", **captures: float
+    repository: int,
+    time: datetime,
+    value: float | None,
+    state: str = "complete",
+    reason: str = "",
+    **captures: float,
 ) -> RepositoryCell:
     return RepositoryCell(
-        repository_id=repository, time=time, index=time.month, value=value, state=state, reason=reason, captures=captures
+        repository_id=repository,
+        time=time,
+        index=time.month,
+        value=value,
+        state=state,
+        reason=reason,
+        captures=captures,
     )
 
 
-def frames(values: Sequence[float | None], captures: dict[str, dict[datetime, float]] | None = None) -> Frames:
+def frames(
+    values: Sequence[float | None], captures: dict[str, dict[datetime, float]] | None = None
+) -> Frames:
     times = [JANUARY, FEBRUARY, MARCH][: len(values)]
-    return Frames(times=times, values=values, reasons=[()] * len(values), cells=Cells(), captures=captures or {})
+    return Frames(
+        times=times, values=values, reasons=[()] * len(values), cells=Cells(), captures=captures or {}
+    )
 
 
 def line(label: str, *values: float | None) -> Line:
-    definition = SeriesDefinition(series_id="s:" + "A" * 64, label=label, query="q", unit=TimeUnit.MONTH, value=1)
+    definition = SeriesDefinition(
+        series_id="s:" + "A" * 64, label=label, query="q", unit=TimeUnit.MONTH, value=1
+    )
     return lines_of(1, definition, frames(values))[0]
 
 
@@ -62,10 +79,18 @@ def test_cells_of_some_repositories_add_up_and_keep_their_flaws() -> None:
 
 def test_a_captured_value_is_zero_where_others_were_counted_and_missing_where_nothing_was() -> None:
     capture = SeriesDefinition(
-        series_id=SERIES.series_id, label="l", query="q", unit=TimeUnit.MONTH, value=1, kind=SeriesKind.CAPTURE
+        series_id=SERIES.series_id,
+        label="l",
+        query="q",
+        unit=TimeUnit.MONTH,
+        value=1,
+        kind=SeriesKind.CAPTURE,
     )
     found = lines_of(1, capture, frames([2.0, 1.0, None], {"1.0": {JANUARY: 2.0}, "2.0": {FEBRUARY: 1.0}}))
-    assert [(one.label, list(one.values)) for one in found] == [("1.0", [2.0, 0.0, None]), ("2.0", [0.0, 1.0, None])]
+    assert [(one.label, list(one.values)) for one in found] == [
+        ("1.0", [2.0, 0.0, None]),
+        ("2.0", [0.0, 1.0, None]),
+    ]
     assert found[0].series_id == f"{SERIES.series_id}-1.0"
 
 
