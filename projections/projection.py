@@ -1,24 +1,14 @@
 """What a projection is: a name and version, its topics, its tables, a pure fold and a writer (DESIGN 7)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import TypeAlias, TypeVar
 
 import msgspec
 import psycopg
 from sqlalchemy import MetaData
 
-from schemas.envelope import Event, Position
+from projections.folding import Folding
 from schemas.topics import Topic
-
-
-class Folding(msgspec.Struct, frozen=True, gc=False):
-    """One event as a fold sees it, with its place on the log and the broker's append time."""
-
-    event: Event
-    position: Position
-    appended_at: datetime
-
 
 Cursor: TypeAlias = "psycopg.Cursor[tuple[object, ...]]"
 Changes = TypeVar("Changes")

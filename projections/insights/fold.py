@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from projections.changes import Keep, Rule, SparseTable, Upsert, upserts
-from projections.projection import Folding
+from projections.folding import Folding
 from schemas.envelope import Event
 from schemas.events import BackfillPlanned, InsightCreated, SeriesKind
 

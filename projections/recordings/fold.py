@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from projections.changes import Keep, Ranked, Rule, SparseTable, Upsert
-from projections.projection import Folding
+from projections.folding import Folding
 from schemas.events import RecordingDispatched, RecordingRequested, SearchCompleted, SearchFailed
 
 _REQUESTED: Final = (

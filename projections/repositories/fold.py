@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from projections.changes import Keep, Rule, SparseTable, Upsert
-from projections.projection import Folding
+from projections.folding import Folding
 from schemas.events import (
     RepositoryCloneFailed,
     RepositoryPushed,

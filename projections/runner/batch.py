@@ -8,7 +8,8 @@ from typing import Final
 import msgspec
 
 from infra.kafka.checksum import record_crc32
-from projections.projection import Folding, Prepare, Write
+from projections.folding import Folding
+from projections.projection import Prepare, Write
 from projections.runner.checkpoint import Move, Partition
 from schemas.codec import Undecodable, UnknownType, UnknownVersion, decode
 from schemas.envelope import Event, Record

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from projections.projection import Folding
+from projections.folding import Folding
 from projections.series_points import ranges
 from projections.series_points.cells import Hole, Key, KeyCells, Point, ordered, rank, reduce
 from projections.series_points.copy_rows import hole_rows, point_rows

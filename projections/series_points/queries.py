@@ -161,7 +161,7 @@ def _sources(connection: Connection, series_ids: list[str]) -> Iterable[Sources]
 
 
 _FAILED_FRAMES: Final = """
-select f.series_id, f.reason, f.cells - coalesce(c.cells, '{}') as cells
+select f.series_id, f.reason, (f.cells - coalesce(c.cells, '{}'))::text as cells
 from series_points.series_failed f left join (
   select series_id, repo_id, range_agg(cells) as cells
   from series_points.series_coverage where series_id = any(:ids) group by 1, 2
