@@ -48,6 +48,24 @@ def searchable_text(blob: bytes) -> bytes:
     return blob
 
 
+class Text:
+    """One blob to be asked for several patterns. ``utf8`` is its searchable text."""
+
+    __slots__ = ("_lowered", "is_ascii", "utf8")
+
+    def __init__(self, blob: bytes) -> None:
+        self.is_ascii = blob.isascii()
+        self.utf8 = blob if self.is_ascii else searchable_text(blob)
+        self._lowered: bytes | None = None
+
+    @property
+    def lowered(self) -> bytes:
+        """In lower case, where it is all ASCII; made once."""
+        if self._lowered is None:
+            self._lowered = self.utf8.lower()
+        return self._lowered
+
+
 class CompiledTerm:
     """A term over UTF-8 bytes. Thread-safe."""
 
@@ -64,15 +82,23 @@ class CompiledTerm:
         literal = None if term.literal is None else term.literal.encode("utf-8", "surrogatepass")
         self._literal = literal if term.case_sensitive else None
         # Lower case in ASCII is exact only where neither side holds anything else.
-        self._folded = literal.lower() if literal is not None and literal.isascii() else None
+        folds = literal is not None and literal.isascii() and not term.case_sensitive
+        self._folded = literal.lower() if literal is not None and folds else None
 
     def count(self, text: bytes) -> int:
-        """Non-overlapping leftmost-first occurrences; zero-width ones do not count."""
+        """Non-overlapping leftmost-first occurrences in a searchable text; zero-width ones do not count."""
+        return self.count_in(Text(text))
+
+    def count_in(self, text: Text) -> int:
+        """The same for a text that is asked for several patterns."""
         if self._literal:
-            return text.count(self._literal)
-        if self._folded and not self.term.case_sensitive and text.isascii():
-            return text.lower().count(self._folded)
-        match_at = self.ascii_match_at if text.isascii() else self.match_at
+            return text.utf8.count(self._literal)
+        if self._folded and text.is_ascii:
+            return text.lowered.count(self._folded)
+        return self._count_by_regex(text.utf8, text.is_ascii)
+
+    def _count_by_regex(self, text: bytes, is_ascii: bool) -> int:
+        match_at = self.ascii_match_at if is_ascii else self.match_at
         anchor = regex.UNANCHORED
         count, at, end = 0, 0, len(text)
         while at <= end:

@@ -12,12 +12,14 @@ from typing import NamedTuple
 
 from streams.search import regex
 from streams.search.expressions import Expression, Term, terms_of
-from streams.search.matcher import compiled, file_captures, file_value, searchable_text
+from streams.search.matcher import Text, compiled, file_captures, file_value
 
 _SEES_TEXT_ENDS = re.compile(r"\\[AzZ]|\(\?[a-zA-Z]*-")
 _WARM_UP_BLOBS = 400
-_RARE = 0.2
-_FEWEST_FOR_GATE = 3
+_FEWEST_FOR_GATE = 6
+_GATED_BLOBS = 0.3
+"""One search for many patterns costs as much as three for one, and each blob it stops at is counted for all of them:
+it pays for six and more that together occur in few blobs."""
 
 
 class Slice(NamedTuple):
@@ -36,10 +38,11 @@ class Values(NamedTuple):
 
 
 class _Scanner(NamedTuple):
-    """One search of the buffer on behalf of the expressions in ``mask``."""
+    """One search of the buffer on behalf of the expressions in ``mask``; ``term`` is None when it stands for several."""
 
     match_at: regex.MatchAt
     mask: int
+    term: Term | None
 
 
 class BufferScanner:
@@ -50,6 +53,10 @@ class BufferScanner:
         self._all = (1 << len(self.expressions)) - 1
         self._captures = tuple(
             any(term.captures for term in terms_of(expression)) for expression in self.expressions
+        )
+        self._single = tuple(
+            compiled(expression) if isinstance(expression, Term) and not captures else None
+            for expression, captures in zip(self.expressions, self._captures, strict=True)
         )
         self._idle = tuple(
             0 if captures else file_value(expression, b"")
@@ -62,7 +69,7 @@ class BufferScanner:
                 masks[term] = masks.get(term, 0) | 1 << index
         self._masks = masks
         self._joined = not any(_SEES_TEXT_ENDS.search(term.source) for term in masks)
-        self._scanners = [_Scanner(compiled(term).ascii_match_at, mask) for term, mask in masks.items()]
+        self._scanners = [_Scanner(compiled(term).ascii_match_at, mask, term) for term, mask in masks.items()]
         self._seen = 0
         self._hits = dict.fromkeys(masks, 0)
         self._gated = len(masks) < _FEWEST_FOR_GATE
@@ -93,12 +100,11 @@ class BufferScanner:
         if not self._gated and self._seen >= _WARM_UP_BLOBS:
             self._build_gate()
         touched = [0] * len(slices)
-        warming = not self._gated
-        for (match_at, mask), term in zip(self._scanners, self._hits, strict=False):
+        for match_at, mask, term in self._scanners:
             hits = _hit_slices(match_at, buffer, slices)
             for index in hits:
                 touched[index] |= mask
-            if warming:
+            if term is not None:
                 self._hits[term] += len(hits)
         self._seen += len(slices)
         return touched
@@ -106,7 +112,13 @@ class BufferScanner:
     def _build_gate(self) -> None:
         """Patterns that few blobs hold share one search; the others keep their own."""
         self._gated = True
-        rare = [term for term in self._masks if self._hits[term] <= _RARE * self._seen]
+        rare: list[Term] = []
+        blobs = 0
+        for term in sorted(self._hits, key=lambda term: self._hits[term]):
+            blobs += self._hits[term]
+            if blobs > _GATED_BLOBS * self._seen:
+                break
+            rare.append(term)
         if len(rare) < _FEWEST_FOR_GATE:
             return
         gate = regex.either((term.source, term.case_sensitive) for term in rare)
@@ -115,17 +127,12 @@ class BufferScanner:
         mask = 0
         for term in rare:
             mask |= self._masks[term]
-        own = [
-            _Scanner(compiled(term).ascii_match_at, self._masks[term])
-            for term in self._masks
-            if term not in rare
-        ]
-        self._scanners = [_Scanner(gate, mask), *own]
-        self._hits = dict.fromkeys(list(self._hits)[: len(self._scanners)], 0)
+        own = [scanner for scanner in self._scanners if scanner.term not in rare]
+        self._scanners = [_Scanner(gate, mask, None), *own]
 
     def _one(self, blob: bytes, wanted: int, touched: int | None = None) -> Values | None:
         """Exact values of one blob; expressions outside ``touched`` are known to find nothing."""
-        text = searchable_text(blob)
+        text = Text(blob)
         counts = list(self._zeros)
         captures: list[tuple[int, bytes, int]] = []
         for index, expression in enumerate(self.expressions):
@@ -134,12 +141,14 @@ class BufferScanner:
                 continue
             if touched is not None and not touched & bit:
                 counts[index] = self._idle[index]
+            elif (term := self._single[index]) is not None:
+                counts[index] = term.count_in(text)
             elif self._captures[index]:
-                captured = file_captures(expression, text)
+                captured = file_captures(expression, text.utf8)
                 counts[index] = captured.total()
                 captures.extend((index, value, count) for value, count in captured.items())
             else:
-                counts[index] = file_value(expression, text)
+                counts[index] = file_value(expression, text.utf8)
         return Values(tuple(counts), tuple(captures)) if any(counts) else None
 
     def _masked(self, counts: tuple[int, ...], wanted: int) -> Values | None:

@@ -1,7 +1,7 @@
 """An oracle for matcher v1: Python's ``re`` over every tree entry, nothing shared with the engine but the rules."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 
@@ -26,6 +26,20 @@ def entries(repository: Path, commit: str) -> list[tuple[bytes, str]]:
         meta, _, path = line.partition(b"\t")
         if meta.startswith(b"100"):
             found.append((path, meta.split()[2].decode()))
+    return found
+
+
+def blobs(repository: Path, oids: Collection[str]) -> dict[str, bytes]:
+    """Contents by id."""
+    stream = git(repository, "cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in oids).encode())
+    found, at = {}, 0
+    while at < len(stream):
+        line_end = stream.index(b"\n", at)
+        oid, kind, size = stream[at:line_end].decode().split()
+        assert kind == "blob"
+        start = line_end + 1
+        found[oid] = stream[start : start + int(size)]
+        at = start + int(size) + 1
     return found
 
 
@@ -65,9 +79,9 @@ def count_at(
     if commit is None:
         return 0
     total = 0
-    for path, oid in entries(repository, commit):
-        if oid not in cache:
-            cache[oid] = git(repository, "cat-file", "blob", oid)
+    listed = entries(repository, commit)
+    cache.update(blobs(repository, {oid for _, oid in listed} - cache.keys()))
+    for path, oid in listed:
         text = text_of(cache[oid])
         if text is not None:
             total += value_of(path, text)

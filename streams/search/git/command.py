@@ -39,7 +39,8 @@ class Git:
 
     def __init__(self, repository: Path) -> None:
         self.repository = repository
-        self._environment = environment()
+        # Only the folder itself: a folder inside a repository is none.
+        self._environment = {**environment(), "GIT_CEILING_DIRECTORIES": str(repository.resolve().parent)}
         self._command = (
             "git",
             "-C",

@@ -17,39 +17,50 @@ def default_branch(repository: Path) -> str | None:
     feature branch checked out for a while changes no chart. Else HEAD's branch; else main, master, trunk, the only
     one; ``HEAD`` when HEAD is detached and there are no branches. Raises EngineError.
     """
-    return _default_branch(Git(repository))
+    name, _ = _default_branch(Git(repository))
+    return name
 
 
-def _default_branch(git: Git) -> str | None:
-    listed = git.run("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads")
-    branches = [line.decode(errors="surrogateescape") for line in listed.splitlines()]
-    remote = (
-        git.run("symbolic-ref", "-q", "--short", "refs/remotes/origin/HEAD", check=False).decode().strip()
+def _default_branch(git: Git) -> tuple[str | None, str | None]:
+    """(name, id of its tip)."""
+    listed = git.run(
+        "for-each-ref",
+        "--format=%(HEAD)%(refname) %(objectname) %(symref)",
+        "refs/heads",
+        "refs/remotes/origin/HEAD",
     )
-    head = git.run("symbolic-ref", "-q", "--short", "HEAD", check=False)
-    wanted = [remote.removeprefix("origin/"), head.decode(errors="surrogateescape").strip(), *_COMMON_NAMES]
-    for name in wanted:
-        if name in branches:
-            return name
-    if len(branches) == 1:
-        return branches[0]
-    if not branches and git.run("rev-parse", "-q", "--verify", "HEAD^{commit}", check=False):
-        return "HEAD"
-    return None
+    tips: dict[str, str] = {}
+    head = remote = ""
+    for line in listed.decode(errors="surrogateescape").splitlines():
+        ref, oid, target = line[1:].split(" ")
+        name = ref.removeprefix("refs/heads/")
+        if name == ref:
+            remote = target.removeprefix("refs/remotes/origin/")
+            continue
+        tips[name] = oid
+        if line[0] == "*":
+            head = name
+    for name in (remote, head, *_COMMON_NAMES):
+        if name in tips:
+            return name, tips[name]
+    if len(tips) == 1:
+        return next(iter(tips.items()))
+    if not tips and (tip := _commit_of(git, "HEAD")):
+        return "HEAD", tip
+    return None, None
 
 
 def tip_of(git: Git, branch: str | None) -> str | None:
     """Commit id of the branch's tip (None = default branch); None when it has no commit."""
-    name = branch or _default_branch(git)
-    if name is None:
-        return None
-    for candidate in (f"refs/heads/{name}", name):
-        found = git.run(
-            "rev-parse", "-q", "--verify", "--end-of-options", f"{candidate}^{{commit}}", check=False
-        )
-        if found:
-            return found.decode().strip()
-    return None
+    if branch is None:
+        _, tip = _default_branch(git)
+        return tip
+    return _commit_of(git, f"refs/heads/{branch}") or _commit_of(git, branch)
+
+
+def _commit_of(git: Git, revision: str) -> str | None:
+    found = git.run("rev-parse", "-q", "--verify", "--end-of-options", f"{revision}^{{commit}}", check=False)
+    return found.decode().strip() or None
 
 
 def shallow_boundary(git: Git) -> frozenset[str]:
@@ -66,9 +77,7 @@ def describe(repository: Path) -> RepositoryState:
     if not repository.is_dir():
         raise EngineError(f"{repository} is no folder", remedy="Give the path of a git repository.")
     git = Git(repository)
-    git.run("rev-parse", "--git-dir")
-    branch = _default_branch(git)
-    tip = tip_of(git, branch)
+    branch, tip = _default_branch(git)
     first = last = None
     if tip is not None:
         with git.start(["rev-list", "--first-parent", "--timestamp", tip]) as walk:

@@ -1,10 +1,13 @@
 """The git engine on real repositories: against brute force, against ``git grep``, and what it says when it cannot know."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streams.search.engine import (
     Cell,
@@ -216,6 +219,51 @@ def test_git_grep_in_a_bare_clone_counts_the_same(history: Path, tmp_path: Path)
             assert cell.value == git_grep(clone, cell.commit, query)
 
 
+NAMES = st.sampled_from(["a.py", "b.go", "lib/a.py", "lib/sub/c", "d", "lib"])
+CONTENTS = st.sampled_from(["TODO\n", "TODO TODO", "foo\nTODO", "é TODO", "nothing", "", "todo\0"])
+COMMITS = st.lists(
+    st.tuples(
+        st.integers(0, 6), st.dictionaries(NAMES, st.one_of(CONTENTS, st.none()), min_size=1, max_size=3)
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(COMMITS)
+def test_any_history_agrees_with_brute_force(commits: list[tuple[int, dict[str, str | None]]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        builder = RepositoryBuilder(Path(folder) / "repo")
+        present: set[str] = set()
+        at = 0
+        for step, wanted in commits:
+            at += step - 1  # the clock goes back at times
+            changes: dict[str, Content] = {}
+            for name, content in wanted.items():
+                if content is None and name in present:
+                    changes[name] = None
+                elif content is not None:
+                    changes[name] = content
+            for name in changes:
+                if changes[name] is None:
+                    present.discard(name)
+                else:
+                    present = {p for p in present if not _in_the_way(p, name)} | {name}
+            builder.commit(day(at), changes)
+        repository = builder.build()
+        frames = [day(number) for number in range(-3, at + 3, 2)]
+        result = count(repository, "TODO", "file:py$ TODO", "NOT TODO", at=frames)
+        assert values(result, "TODO") == brute(repository, "TODO", frames)
+        assert values(result, "file:py$ TODO") == brute(
+            repository, "TODO", frames, path=lambda name: name.endswith(b"py")
+        )
+
+
+def _in_the_way(old: str, new: str) -> bool:
+    return old == new or old.startswith(f"{new}/") or new.startswith(f"{old}/")
+
+
 def git_grep(repository: Path, commit: str | None, literal: str) -> int:
     if commit is None:
         return 0
@@ -421,7 +469,9 @@ def test_captured_values_over_time(tmp_path: Path) -> None:
 
 
 def test_what_is_no_repository(tmp_path: Path) -> None:
-    for place in (tmp_path, tmp_path / "nowhere"):
+    inside = _one_commit(tmp_path, {"a": b"TODO"}) / "hooks"
+    inside.mkdir(exist_ok=True)
+    for place in (tmp_path, tmp_path / "nowhere", inside):
         with pytest.raises(EngineError):
             describe(place)
         with pytest.raises(EngineError):

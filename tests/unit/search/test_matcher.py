@@ -107,7 +107,7 @@ def test_all_queries_and_blobs_in_one_buffer_count_as_one_by_one() -> None:
         assert rule.content is not None
         expressions.append(rule.content)
     blobs = [blob for _, _, blob, _ in TABLE] + [b"", b"\n", b"blob 3\nblob", b"deadbeef"]
-    for chosen in (blobs, [blob for blob in blobs if blob.isascii()] * 20):
+    for chosen in (blobs, [blob for blob in blobs if blob.isascii()] * 8):
         buffer, slices = buffer_of(chosen)
         for scanner in (
             BufferScanner(expressions),
