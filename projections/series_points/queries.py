@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select, text
 from projections.series_points import ranges
 from projections.series_points.breakdown import CellState, RepositoryCell, cells_of
 from projections.series_points.columns import Counts, SeriesColumns, Sources, assemble
+from projections.series_points.known import KnownCells, known_cells
 from projections.series_points.statements import placed
 from projections.series_points.tables import INCOMPLETE_POINTS, SERIES_POINTS
 from schemas.grid import Interval, TimeUnit
@@ -19,11 +20,13 @@ from schemas.grid import Interval, TimeUnit
 __all__ = [
     "CellState",
     "Counts",
+    "KnownCells",
     "RepositoryCell",
     "SeriesColumns",
     "captures",
     "cells_of",
     "columns",
+    "known_cells",
     "per_repository",
     "progress",
 ]
