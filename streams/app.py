@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
+from zlib import crc32
 
 import faust
 import msgspec
@@ -66,7 +67,8 @@ class StreamsApp:
         self._busy = 0
         self._stopping = asyncio.Event()
         self._assigned = asyncio.Event()
-        self._app = _faust_app(config)
+        topics = sorted({str(topic) for spec in agents for topic in spec.topics})
+        self._app = _faust_app(config, _member_id(config.instance_id, topics))
         self._app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         for spec in agents:
             self._add_agent(spec)
@@ -169,9 +171,22 @@ class StreamsApp:
     async def _until_crashed(self, worker: "_Worker", working: "asyncio.Task[None]") -> BaseException | None:
         while not (worker.crashed or self._app.crashed or working.done()):
             await asyncio.sleep(_CRASH_POLL_S)
+            error = self._coordination_error()
+            if error is not None:
+                return error
         if working.done() and not working.cancelled() and working.exception() is not None:
             return working.exception()
         return worker.crash_reason or self._app.crash_reason
+
+    def _coordination_error(self) -> BaseException | None:
+        """Why the group's membership ended. aiokafka logs it and stays alive without partitions, and Faust with it."""
+        thread = getattr(self._app.consumer, "_thread", None)
+        coordinator = getattr(getattr(thread, "_consumer", None), "_coordinator", None)
+        task = getattr(coordinator, "_coordination_task", None)
+        if task is None or not task.done() or task.cancelled():
+            return None
+        error: BaseException | None = task.exception()
+        return error
 
     async def _drain(self) -> None:
         deadline = asyncio.get_running_loop().time() + _DRAIN_S
@@ -189,7 +204,16 @@ class _Worker(faust.Worker):
         return None
 
 
-def _faust_app(config: AppConfig) -> faust.App:
+def _member_id(instance_id: str, topics: Sequence[str]) -> str:
+    """The static member id: of the slot and the topics it reads.
+
+    Kafka gives a static member that comes back in time its old assignment, without asking what it reads now:
+    a release with another topic must therefore be another member (aiokafka stops on the old assignment).
+    """
+    return f"{instance_id}-{crc32(' '.join(topics).encode()):08x}"
+
+
+def _faust_app(config: AppConfig, member_id: str) -> faust.App:
     return faust.App(
         config.app_id,
         broker=[f"kafka://{address.strip()}" for address in config.bootstrap.split(",")],
@@ -212,7 +236,7 @@ def _faust_app(config: AppConfig) -> faust.App:
         broker_request_timeout=max(90.0, config.session_timeout_ms / 1000),
         broker_commit_interval=_COMMIT_INTERVAL_S,
         consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=config.instance_id,
+        consumer_group_instance_id=member_id,
         producer_threaded=False,
         key_serializer="raw",
         value_serializer="raw",
