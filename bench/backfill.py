@@ -90,16 +90,20 @@ def measure(repository: Path, name: str, repeat: int) -> list[Case]:
 
 
 def _case(repository: Path, instants: Sequence[datetime], patterns: Sequence[str], repeat: int) -> Case:
-    engine_s = greps_s = one_grep_s = float("inf")
-    for _ in range(repeat):
-        result, spent_s = _timed(lambda: _count(repository, patterns, instants))
-        engine_s = min(engine_s, spent_s)
-        commits = [cell.commit for cell in result.cells[patterns[0]]]
-        counts, spent_s = _timed(lambda: _each_grep(repository, commits, patterns))
-        greps_s = min(greps_s, spent_s)
-        _, spent_s = _timed(lambda: _each_grep(repository, commits, patterns, at_once=True))
-        one_grep_s = min(one_grep_s, spent_s)
-        _check(result, counts)
+    runs = [_run(repository, instants, patterns) for _ in range(repeat)]
+    return runs[0]._replace(
+        engine_s=min(run.engine_s for run in runs),
+        greps_s=min(run.greps_s for run in runs),
+        one_grep_s=min(run.one_grep_s for run in runs),
+    )
+
+
+def _run(repository: Path, instants: Sequence[datetime], patterns: Sequence[str]) -> Case:
+    result, engine_s = _timed(lambda: _count(repository, patterns, instants))
+    commits = [cell.commit for cell in result.cells[patterns[0]]]
+    counts, greps_s = _timed(lambda: _each_grep(repository, commits, patterns))
+    _, one_grep_s = _timed(lambda: _each_grep(repository, commits, patterns, at_once=True))
+    _check(result, counts)
     return Case(len(instants), len(patterns), engine_s, greps_s, one_grep_s, result.files, result.blobs)
 
 

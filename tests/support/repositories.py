@@ -177,9 +177,19 @@ def blob_id(repository: Path, revision: str, path: str) -> str:
 
 def remove_object(repository: Path, oid: str) -> None:
     """Lose one loose object, as an interrupted transfer or a partial clone does."""
+    _loose_object(repository, oid).unlink()
+
+
+def damage_object(repository: Path, oid: str) -> None:
+    """Overwrite one loose object with what git cannot inflate, as a failing disk does."""
+    file = _loose_object(repository, oid)
+    file.chmod(0o644)
+    file.write_bytes(b"damaged")
+
+
+def _loose_object(repository: Path, oid: str) -> Path:
     folder = Path(git(repository, "rev-parse", "--git-path", "objects").decode().strip())
-    file = repository / folder / oid[:2] / oid[2:]
-    file.unlink()
+    return repository / folder / oid[:2] / oid[2:]
 
 
 def shallow_clone(source: Path, target: Path, depth: int) -> Path:

@@ -65,22 +65,25 @@ class BlobReader:
     def read(self, requests: Sequence[BlobRequest]) -> BlobValues:
         """Values of all requested blobs."""
         self._result.order.extend(request.oid for request in requests)
-        done, stuck_at = 0, -1
+        done = 0
+        known_present = False
         while done < len(requests):
             if self._late():
                 self._give_up(requests[done:], "timeout")
                 break
+            first = done
             with (
                 _lines(request.oid for request in requests[done:]) as stdin,
                 self._git.start(["cat-file", "--batch", "--buffer"], stdin) as process,
             ):
                 done = self._stream(process, requests, done)
-            if done == stuck_at:
-                self._give_up(requests[done:], "missing-object")
-                break
-            if done < len(requests) and not self._late():
+                died = done < len(requests) and not process.was_killed
+            if died and not known_present:
                 requests = self._without_absent(requests, done)
-            stuck_at = done
+                known_present = True
+            elif died and done == first:
+                self._give_up(requests[done : done + 1], "missing-object")  # there, and not readable
+                done += 1
         return self._result._replace(blobs=self._blobs, size_bytes=self._size_bytes)
 
     def _stream(self, process: Process, requests: Sequence[BlobRequest], done: int) -> int:

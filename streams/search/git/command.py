@@ -99,6 +99,7 @@ class Process:
             raise EngineError("git was started without a pipe to read from")
         self._popen = popen
         self.stdout = popen.stdout
+        self.was_killed = False
         _widen(self.stdout.fileno())
 
     def __enter__(self) -> "Process":
@@ -112,6 +113,7 @@ class Process:
 
     def kill(self) -> None:
         """End it now; the reader sees the end of the output."""
+        self.was_killed = True
         self._popen.kill()
 
     def ended_well(self) -> bool:

@@ -30,6 +30,7 @@ from tests.support.repositories import (
     Symlink,
     bare_clone,
     blob_id,
+    damage_object,
     empty_repository,
     git,
     partial_clone,
@@ -369,6 +370,28 @@ def test_a_missing_object_makes_only_its_frames_incomplete(tmp_path: Path) -> No
         (2, None),
     ]
     assert all(cell.complete for cell in result.cells["file:^b TODO"])
+
+
+def test_a_damaged_object_makes_only_its_frames_incomplete(tmp_path: Path) -> None:
+    builder = RepositoryBuilder(tmp_path / "repo")
+    for number in range(1, 4):
+        builder.commit(day(number), {name: f"TODO {number} in {name}" for name in "abcdef"})
+    repository = builder.build()
+    for name in "bd":
+        damage_object(repository, blob_id(repository, "main~1", name))
+    cells = count(repository, "TODO", at=[day(1), day(2), day(3)]).cells["TODO"]
+    assert [(cell.value, cell.reason) for cell in cells] == [(6, None), (4, "missing-object"), (6, None)]
+
+
+def test_a_huge_blob_is_passed_over_and_what_stands_behind_it_is_read(tmp_path: Path) -> None:
+    files = {f"{number:02}": b"TODO %d" % number for number in range(20)}
+    repository = _one_commit(
+        tmp_path, {**files, "05-huge": b"TODO\n" * (8 << 20), "06-big": b"TODO\n" * (1 << 20)}
+    )
+    result = count(repository, "TODO", at=[day(2)], engine=GitEngine(readers=1))
+    assert result.cells["TODO"][0] == Cell(value=20, commit=result.cells["TODO"][0].commit)
+    assert result.skipped == {"too-large": 2}
+    assert result.size_bytes < 1000
 
 
 def test_a_missing_tree_makes_only_its_frame_incomplete(tmp_path: Path) -> None:
