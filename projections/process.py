@@ -7,12 +7,11 @@ import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Final
 
 import structlog
-from prometheus_client import start_http_server
 from sqlalchemy import Engine, delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,6 +23,7 @@ from infra.postgres.connect import engine as make_engine
 from infra.postgres.role import Role
 from infra.postgres.runtime import heartbeats
 from infra.settings import Settings
+from projections import people_views
 from projections.catalogue import PROJECTIONS, projection
 from projections.generations import ensure_generation, swap
 from projections.lag import HEARTBEAT_PREFIX, projection_lags
@@ -36,6 +36,7 @@ from schemas.errors import MustStop
 EX_SOFTWARE: Final = 70
 """Exit code of a process that stopped because going on would be wrong."""
 _HEARTBEAT_INTERVAL_S: Final = 5.0
+_FORGOTTEN_AFTER: Final = timedelta(days=1)
 _log = structlog.get_logger()
 
 
@@ -52,8 +53,7 @@ def run(settings: Settings, only: Sequence[str] | None = None) -> int:
         engine = make_engine(settings, Role.PROJECTOR, pool_size=2, name="projector")
         resources.callback(engine.dispose)
         if settings.metrics_port is not None:
-            server, _ = start_http_server(settings.metrics_port, addr="127.0.0.1", registry=metrics.REGISTRY)
-            resources.callback(server.shutdown)
+            _log.info("metrics_served", port=metrics.serve_metrics(settings.metrics_port))
         notifier = Notifier(settings)
         resources.callback(notifier.close)
         threads = [
@@ -94,6 +94,7 @@ def _keep(
             "projection_started", projection=one.name, generation=generation.number, live=generation.live
         )
         if generation.live:
+            people_views.refresh(engine, one, generation)
             Runner(settings, one, generation, notifier, stop).run()
             return
         _log.warning(
@@ -105,6 +106,7 @@ def _keep(
 
         def caught_up() -> None:
             swap(engine, one, generation)
+            people_views.refresh(engine, one, generation)
             _log.info("generation_swapped", projection=one.name, generation=generation.number)
 
         Runner(settings, one, generation, notifier, stop, on_caught_up=caught_up).run()
@@ -170,6 +172,11 @@ def _beat(engine: Engine, process: str, started_at: datetime, names: list[str]) 
         details={"projections": names},
     )
     with engine.begin() as connection:
+        # Whoever was killed left its row behind.
+        gone = heartbeats.c.process.startswith(HEARTBEAT_PREFIX) & (
+            heartbeats.c.seen_at < now - _FORGOTTEN_AFTER
+        )
+        connection.execute(delete(heartbeats).where(gone))
         connection.execute(
             beat.on_conflict_do_update(
                 index_elements=["process"],

@@ -72,6 +72,7 @@ class Collector:
         self._dead_letters: list[DeadLetter] = []
         self._skipped: Counter[str] = Counter()
         self.records = 0
+        self.size_bytes = 0
 
     def assign(self, starts: dict[Partition, tuple[int, int]]) -> None:
         """Begin with exactly these partitions; what was gathered before is forgotten."""
@@ -98,6 +99,7 @@ class Collector:
             place.next_offset = record.offset + 1
             place.last = record
             self.records += 1
+            self.size_bytes += len(record.value or b"")
             self._judge(record, decoded)
         return stopped
 

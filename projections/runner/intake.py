@@ -25,6 +25,8 @@ from projections.runner.batch import Batch, Blocked, Collector
 from projections.runner.checkpoint import Checkpoint, Connection, Partition, State
 from projections.runner.errors import FoldFailed
 
+MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
+"""Values in one batch: a few thousand large events would not fit into memory."""
 _IDLE_POLL_S: Final = 0.2
 _DRAIN_TIMEOUT_S: Final = 5.0
 _LAST_RECORDS_TIMEOUT_S: Final = 30.0
@@ -122,7 +124,8 @@ class Intake:
         while not self._stop.is_set():
             room = self._max_records - self._collector.records
             now_s = time.monotonic()
-            if deadline_s is not None and (room <= 0 or now_s >= deadline_s):
+            full = room <= 0 or self._collector.size_bytes >= MAX_BATCH_BYTES
+            if deadline_s is not None and (full or now_s >= deadline_s):
                 break
             timeout_s = _IDLE_POLL_S if deadline_s is None else deadline_s - now_s
             for blocked in self._collector.add(reader.poll(room, timeout_s)):

@@ -21,7 +21,10 @@ from tests.support.projectors import ProjectorProcess, projector_running
 pytestmark = pytest.mark.crash
 
 BATCH = {"MILLSTREAM_PROJECTOR_BATCH_EVENTS": "300"}
-WATCHED = ("series_points", "recordings")
+CASES = [
+    *[(SERIES_POINTS.name, point) for point in Point],
+    ("recordings", Point.AFTER_COMMIT_BEFORE_KAFKA_COMMIT),
+]
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +39,7 @@ def clean(fresh: Callable[[], Settings], ends: Ends) -> dict[str, Tables]:
     return tables
 
 
-@pytest.mark.parametrize("name", WATCHED)
-@pytest.mark.parametrize("point", list(Point))
+@pytest.mark.parametrize(("name", "point"), CASES, ids=lambda part: str(part))
 def test_rows_are_those_of_a_clean_replay(
     fresh: Callable[[], Settings],
     ends: Ends,
