@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def insight(system: RunningSystem, tmp_path_factory: pytest.TempPathFactory) -> 
     """One chart over a whole repository, one with a missing object, one without a match; a fourth stays outside."""
     folder = tmp_path_factory.mktemp("honesty")
     frames = _MONTH.newest(3, datetime.now(UTC))
-    old, newer = _MONTH.instant(frames[0] - 1), _MONTH.instant(frames[1] - 1)
+    old, newer = _MONTH.instant(frames[0] - 1), _MONTH.instant(frames[0]) + timedelta(days=1)
 
     def repository(name: str, first: str, second: str) -> Path:
         builder = RepositoryBuilder(folder / name)
