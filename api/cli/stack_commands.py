@@ -244,6 +244,8 @@ def psql(role: str, arguments: tuple[str, ...]) -> None:
     environ |= {
         variables[key]: str(value) for key, value in found.items() if key in variables and value is not None
     }
+    # Tables of the live generations by their plain names; row security shows nothing to a session that does not ask.
+    environ["PGOPTIONS"] = "-c search_path=live,runtime,public -c millstream.denied_repositories={}"
     sys.stdout.flush()
     os.execve(program, [str(program), *arguments], environ)
 
