@@ -40,6 +40,7 @@ class LogReader:
         self._options = dict(options or {})
         self._consumer: Consumer | None = None
         self._single: Consumer | None = None
+        self._missing: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -107,6 +108,7 @@ class LogReader:
         consumer = self._reader()
         first = consumer.poll(timeout_s)
         if first is None:
+            self._raise_if_missing()
             return []
         # consume() waits until it has all that was asked for: take what is there, do not wait for more.
         messages = [first, *consumer.consume(max_records - 1, 0)] if max_records > 1 else [first]
@@ -159,9 +161,10 @@ class LogReader:
         consumer.assign([TopicPartition(topic, partition, offset)])
         try:
             deadline = time.monotonic() + _READ_ONE_TIMEOUT_S
-            while (remaining_s := deadline - time.monotonic()) > 0:
-                message = consumer.poll(remaining_s)
+            while time.monotonic() < deadline:
+                message = consumer.poll(1.0)
                 if message is None:
+                    self._raise_if_missing()
                     continue
                 error = message.error()
                 if error is None:
@@ -197,6 +200,16 @@ class LogReader:
             raise ReadFailed("nothing is subscribed or assigned", remedy="call subscribe or assign first")
         return self._consumer
 
+    def _on_error(self, error: Any) -> None:
+        """That an assigned partition is not there is told here alone, not among the records."""
+        if error.code() in _MISSING:
+            self._missing = str(error.str()).split(" ", 1)[0]
+
+    def _raise_if_missing(self) -> None:
+        missing, self._missing = self._missing, None
+        if missing is not None:
+            raise topic_missing(missing)
+
     def _new(self, options: Mapping[str, Any]) -> Consumer:
         settings = self._settings
         return Consumer(
@@ -217,6 +230,7 @@ class LogReader:
                 "fetch.queue.backoff.ms": 10,  # default 1000: a full queue would pause the fetcher for a second
                 "reconnect.backoff.max.ms": 1_000,
                 "log_level": 3,
+                "error_cb": self._on_error,
                 "logger": logging.getLogger("confluent_kafka"),
                 **confluent_options(settings.kafka_security),
                 **options,
