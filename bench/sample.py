@@ -4,7 +4,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.support.repositories import Content, RepositoryBuilder
+from tests.support.repositories import Content, RepositoryBuilder, git
 
 _START = datetime(2017, 1, 1, tzinfo=UTC)
 _DAYS = 9 * 365
@@ -41,6 +41,7 @@ def sample_repository(path: Path) -> Path:
             files[name][at : at + 5] = _lines(chance, chance.randint(1, 10))
         builder.commit(_START + timedelta(days=_DAYS * number / _COMMITS), _contents(files, changed))
     builder.build()
+    git(path, "repack", "-a", "-d", "-q")
     return path
 
 

@@ -61,6 +61,8 @@ class GitEngine:
         last = None if None in deadlines else max(filter(None, deadlines), default=None)
         git = Git(repository)
         instants = {instant for query in request.queries for instant in query.instants}
+        if any(instant.tzinfo is None for instant in instants):
+            raise EngineError("an instant without a time zone names no time", remedy="Give instants in UTC.")
         with _Pass(git, plans, self._limits, self._readers, last) as work:
             frames = resolve(git, tip_of(git, branch), instants, last, work.begin)
             work.go_on(frames)

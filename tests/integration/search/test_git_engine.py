@@ -501,6 +501,11 @@ def test_what_is_no_repository(tmp_path: Path) -> None:
             count(place, "TODO", at=[day(1)])
 
 
+def test_an_instant_needs_a_time_zone(history: Path) -> None:
+    with pytest.raises(EngineError, match="time zone"):
+        count(history, "TODO", at=[datetime(2024, 1, 2)])
+
+
 def test_the_default_branch(tmp_path: Path) -> None:
     builder = RepositoryBuilder(tmp_path / "repo", bare=False, branch="develop")
     builder.commit(day(1), {"a": "1"})
