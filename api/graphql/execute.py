@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.auth.user import User
 from api.context import GraphQLAnswer
 from api.graphql.cost import cost_rule
-from api.graphql.errors import Code, formatted
+from api.graphql.errors import ApiError, Code, formatted
 from api.graphql.limits import check_shape, parsed
 from api.graphql.operation import Operation, Services, wait_until_applied
 from api.graphql.schema import executable_schema
@@ -105,6 +105,8 @@ class GraphQLService:
             return GraphQLAnswer(data=None, errors=formatted(several.errors), status=400)
         except GraphQLError as refused:
             return GraphQLAnswer(data=None, errors=formatted([refused]), status=400)
+        except ApiError as cause:
+            return GraphQLAnswer(data=None, errors=formatted([_carrying(cause)]), status=400)
         if read_only and prepared.operation.operation is not OperationType.QUERY:
             return GraphQLAnswer(data=None, errors=formatted([_ONLY_QUERIES]), status=405)
         try:
@@ -115,8 +117,9 @@ class GraphQLService:
                 self._services.limits.wait_s,
             )
         except (MillstreamError, SQLAlchemyError) as cause:
+            errors = formatted([_carrying(cause)])
             return GraphQLAnswer(
-                data=None, errors=formatted([GraphQLError(str(cause), original_error=cause)])
+                data=None, errors=errors, status=503 if _all(errors, Code.UNAVAILABLE) else 200
             )
         operation = Operation(
             self._services,
@@ -189,6 +192,10 @@ class _Refused(Exception):
     def __init__(self, errors: Collection[GraphQLError]) -> None:
         super().__init__(f"{len(errors)} errors")
         self.errors = list(errors)
+
+
+def _carrying(cause: Exception) -> GraphQLError:
+    return GraphQLError(str(cause), original_error=cause)
 
 
 def _all(errors: Collection[dict[str, object]], code: Code) -> bool:

@@ -23,6 +23,7 @@ from graphql.execution.values import VariableValues, get_argument_values
 from api.graphql.errors import InputRefused
 from api.graphql.operation import ALL_PROJECTIONS
 from schemas.envelope import Position
+from schemas.topics import Topic
 
 READ_BY: Final[Mapping[str, frozenset[str]]] = {
     "node": ALL_PROJECTIONS,
@@ -35,6 +36,9 @@ READ_BY: Final[Mapping[str, frozenset[str]]] = {
     "addRepository": frozenset({"repositories"}),
 }
 """Projections that each root field reads; a root field that is not here reads none."""
+
+
+_TOPICS: Final = frozenset(topic.value for topic in Topic)
 
 
 class Needs(msgspec.Struct, frozen=True):
@@ -66,12 +70,19 @@ def parse_positions(texts: Collection[str], field: str = "minPosition") -> list[
     found: list[Position] = []
     for text in texts:
         try:
-            found.append(Position.parse(text))
+            position = Position.parse(text)
         except ValueError as error:
-            raise InputRefused(
-                field, f"{text!r} is no position", remedy="topic/partition@offset, as a write returns it."
-            ) from error
+            raise _no_position(field, text) from error
+        if position.topic not in _TOPICS or position.partition < 0 or position.offset < 0:
+            raise _no_position(field, text)
+        found.append(position)
     return found
+
+
+def _no_position(field: str, text: str) -> InputRefused:
+    return InputRefused(
+        field, f"{text!r} is no position", remedy="topic/partition@offset, as a write returns it."
+    )
 
 
 def _root_fields(

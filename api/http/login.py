@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from api.auth.login_links import LOGIN_PATH, take_login_token
+from api.auth.login_links import LOGIN_PATH, local_path, take_login_token
 from api.context import AppContext
 from api.http.refusals import refusal
 from api.web.outcomes import outcome_page
@@ -38,8 +38,9 @@ def routes(context: AppContext) -> list[BaseRoute]:
         _, cookie = context.sessions.begin(secure=request.url.scheme == "https")
         # A page that moves on, not a redirect: after a redirect that another site began, a browser would keep
         # the SameSite=Strict cookie back, and the first page would say "not logged in".
+        goal = local_path(request.query_params.get("to", "/"))
         response = outcome_page(
-            200, title="You are logged in", refresh_s=0, go_to="/", actions=(("/", "Go on"),)
+            200, title="You are logged in", refresh_s=0, go_to=goal, actions=((goal, "Go on"),)
         )
         response.headers["set-cookie"] = cookie
         return response

@@ -12,7 +12,8 @@ def refusal(scope: Scope, status: int, code: str, message: str, *, command: str 
     from api.web.outcomes import outcome_page
 
     if wants_page(scope):
-        return outcome_page(status, lines=(message,), command=command)
+        lines = () if status == 404 else (message,)  # the page has better words for it than the framework
+        return outcome_page(status, lines=lines, command=command)
     return json_errors(status, code, message)
 
 

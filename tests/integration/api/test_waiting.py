@@ -1,0 +1,74 @@
+"""Writes that cannot be read yet say so, and can be waited for; stores that are gone are said to be gone."""
+
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.auth.tokens import admin_token
+from api.graphql.limits import OperationLimits
+from infra.postgres.connect import engine as make_engine
+from infra.postgres.role import Role
+from infra.settings import Settings
+from projections.catalogue import PROJECTIONS
+from projections.generations import ensure_generation
+from schemas.envelope import Position
+from tests.integration.api.conftest import BASE, Api
+from tests.integration.api.test_insights import CREATE, definition
+from tests.support.projectors import projector_running
+
+SEEN = "query Seen($id: ID!, $min: [String!]) { node(id: $id, minPosition: $min) { ... on InsightView { title } } }"
+
+
+@pytest.fixture(scope="module")
+def impatient(settings: Settings) -> Iterator[Api]:
+    """An API that waits half a second, over generations that nobody fills yet."""
+    engine = make_engine(settings, Role.PROJECTOR, pool_size=2)
+    for projection in PROJECTIONS:
+        ensure_generation(engine, projection)
+    engine.dispose()
+    app = create_app(settings, limits=OperationLimits(wait_s=0.5))
+    with TestClient(app, base_url=BASE) as http:
+        yield Api(app, http, admin_token(settings.home), settings)
+
+
+def test_what_is_not_projected_in_time_is_named_and_can_be_waited_for(
+    impatient: Api, settings: Settings
+) -> None:
+    given = {"input": definition("Slow", "slow")}
+    error = impatient.error(CREATE, given, key="slow-1")
+    extensions = error["extensions"]
+    assert extensions["code"] == "ACCEPTED_NOT_YET_VISIBLE"
+    identity, position = extensions["id"], extensions["position"]
+    assert Position.parse(position).topic == "millstream.insights"
+
+    assert impatient.ask(SEEN, {"id": identity})["node"] is None
+    waited = impatient.error(SEEN, {"id": identity, "min": [position]})
+    assert waited["extensions"]["code"] == "NOT_YET_APPLIED"
+    assert waited["extensions"]["positions"] == [position]
+
+    patient = create_app(settings, limits=OperationLimits(wait_s=60))
+    with TestClient(patient, base_url=BASE) as http, projector_running(settings):
+        api = Api(patient, http, admin_token(settings.home), settings)
+        assert api.ask(SEEN, {"id": identity, "min": [position]})["node"] == {"title": "Slow"}
+        again = api.ask(CREATE, given, key="slow-1")["createLineChartSearchInsight"]
+        assert (again["view"]["id"], again["position"]) == (identity, position)
+
+
+def test_a_broker_that_is_gone_is_said_to_be_gone(settings: Settings) -> None:
+    """Nothing listens on that port: it is reserved (discard)."""
+    without_kafka = settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:9", "publish_timeout_s": 1.0})
+    app = create_app(without_kafka)
+    with TestClient(app, base_url=BASE) as http:
+        api = Api(app, http, admin_token(settings.home), settings)
+        answer = api.post(CREATE, {"input": definition("Lost", "lost")})
+        assert answer.status_code == 503
+        assert answer.json()["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+        ready = http.get("/readyz")
+        assert ready.status_code == 503
+        parts = ready.json()["parts"]
+        assert parts["kafka"]["ready"] is False
+        assert parts["postgres"]["ready"] is True
+        assert parts["projections"]["ready"] is True
+        assert http.get("/healthz").status_code == 200
