@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
+from api.graphql.ids import repository_id_of
 from api.web.drawing import Cells
 from api.web.model import Cell, Freshness, Insight, Point, Progress, Repository, Series
 from api.web.palette import style_of
+from streams.repositories.location import mirror_path
 
 
 class _Answer(msgspec.Struct, rename="camel"):
@@ -110,6 +113,7 @@ class _Mirror(_Answer):
 
 
 class _NamedRepository(_Answer):
+    id: str
     name: str
     mirror_info: _Mirror
 
@@ -252,23 +256,32 @@ def _scope(definition: _Scope | None) -> str:
     return "all repositories"
 
 
-def cells(answer: CellsAnswer) -> Cells:
-    """Every cell by (series id, frame); repositories in the order of the answer."""
+def cells(answer: CellsAnswer, home: Path) -> Cells:
+    """Every cell by (series id, frame); repositories in the order of the answer. ``home`` holds the mirrors."""
     found: dict[tuple[str, datetime], list[Cell]] = {}
     for view in answer.insight_views.nodes:
         for line in view.data_series:
             for part in line.per_repository:
+                location = _location(part.repository, home)
                 for point in part.points:
                     place = (line.series_id, point.date_time.astimezone(UTC))
-                    found.setdefault(place, []).append(_cell(part.repository, point))
+                    found.setdefault(place, []).append(_cell(part.repository, location, point))
     return found
 
 
-def _cell(repository: _NamedRepository, point: _RepositoryPoint) -> Cell:
+def _location(repository: _NamedRepository, home: Path) -> str:
+    """The folder of a clone on this machine, else the address of the repository."""
     remote = repository.mirror_info.remote_url
+    if remote.startswith("/"):
+        return remote
+    mirror = mirror_path(home, repository_id_of(repository.id))
+    return str(mirror) if mirror.is_dir() else remote
+
+
+def _cell(repository: _NamedRepository, location: str, point: _RepositoryPoint) -> Cell:
     return Cell(
         repository=repository.name,
-        location=remote if remote.startswith("/") else "",
+        location=location,
         commit=point.commit or "",
         value=None if point.value is None else round(point.value),
         complete=point.complete,

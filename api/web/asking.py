@@ -11,6 +11,7 @@ from starlette.templating import Jinja2Templates
 
 from api.auth.guard import current_user
 from api.context import GraphQLExecutor
+from infra.settings import Settings
 from schemas.errors import MillstreamError
 
 T = TypeVar("T")
@@ -25,6 +26,8 @@ class PageContext(Protocol):
     def execute_graphql(self) -> GraphQLExecutor: ...
     @property
     def version(self) -> str: ...
+    @property
+    def settings(self) -> Settings: ...
 
 
 class GraphQLError(msgspec.Struct, frozen=True, rename="camel"):

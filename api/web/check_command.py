@@ -7,6 +7,7 @@ from streams.search.query import Query, QueryError, ResultType, parse
 from streams.search.query.fields import Field
 from streams.search.query.nodes import And, Node, Parameter, Pattern
 from streams.search.query.pattern_types import PatternType
+from streams.search.query.values import boolean
 
 _ABBREVIATED = 12
 """Hex digits of a commit in a command: enough for any repository, short enough to read."""
@@ -18,7 +19,7 @@ _HARMLESS = frozenset(
 
 
 def check_of(query: str, location: str, commit: str) -> Check:
-    """How to count ``query`` at ``commit`` in the repository at ``location`` (a folder; empty where there is none).
+    """How to count ``query`` at ``commit`` in the repository at ``location`` (a folder, or an address).
 
     ``git grep -o`` prints one line per occurrence. It is exact for one literal pattern within the limits of
     DESIGN section 8; regular expressions, path filters and boolean queries it reads differently.
@@ -31,11 +32,11 @@ def check_of(query: str, location: str, commit: str) -> Check:
         return Check(
             how=f"git grep counts this query differently ({_why(error)}); count it in the files of commit {commit[:10]}."
         )
-    place = shlex.quote(location) if location else "<a clone of it>"
     options = "-I -h -o -F" + (" -i" if ignore_case else "")
-    return Check(
-        command=f"git -C {place} grep {options} -e {shlex.quote(literal)} {commit[:_ABBREVIATED]} | wc -l"
-    )
+    counting = f"grep {options} -e {shlex.quote(literal)} {commit[:_ABBREVIATED]} | wc -l"
+    if location.startswith("/"):
+        return Check(command=f"git -C {shlex.quote(location)} {counting}")
+    return Check(command=f"git {counting}", how=f"In a clone of {location}:")
 
 
 class _NotExpressible(Exception):
@@ -61,7 +62,7 @@ def _single_literal(query: Query) -> tuple[str, bool]:
                 raise _NotExpressible("it has several patterns")
             text = found
         elif isinstance(leaf, Parameter) and leaf.field is Field.CASE:
-            ignore_case = leaf.value.lower() not in ("yes", "y", "true", "t", "1")
+            ignore_case = not boolean(leaf.value)
     if text is None:
         raise _NotExpressible("it has no pattern")
     if ignore_case and not text.isascii():

@@ -139,7 +139,7 @@ async def _cells(context: PageContext, request: Request, view: Insight, selected
         return {}
     at = iso(selected) if selected is not None and view.progress.planned > _CELLS_IN_PAGE else None
     variables = {"id": insight_node_id(request.path_params["id"]), "at": at}
-    return cells(await ask(context, request, "cells", variables, CellsAnswer))
+    return cells(await ask(context, request, "cells", variables, CellsAnswer), context.settings.home)
 
 
 def _csv(view: Insight) -> bytes:

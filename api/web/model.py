@@ -77,13 +77,21 @@ class Insight(msgspec.Struct, frozen=True):
         return tuple(sorted({point.time for series in self.series for point in series.points}))
 
     @property
+    def without_scope(self) -> bool:
+        """Whether the plan is made and holds no repository."""
+        return not self.loading and not self.times
+
+    @property
     def incomplete(self) -> bool:
         """Whether some drawn point is known to be too low."""
         return any(not p.complete for s in self.series for p in s.points if not p.missing)
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """One series in one repository at one frame. ``value`` None: no outcome yet, or failed for good."""
+    """One series in one repository at one frame. ``value`` None: no outcome yet, or failed for good.
+
+    ``location`` is the folder of the clone, or the address of the repository where no clone is on this machine.
+    """
 
     repository: str
     location: str
@@ -102,7 +110,7 @@ class RepositoryCells(msgspec.Struct, frozen=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """``command`` counts a cell again, exactly; where none can, ``how`` says what to do instead."""
+    """``command`` counts a cell again, exactly; ``how`` says where to run it, or what to do where no command can."""
 
     command: str = ""
     how: str = ""

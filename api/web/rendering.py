@@ -1,7 +1,10 @@
 """What all page handlers share: rendering a template, and turning refusals into pages."""
 
+import uuid
 from collections.abc import Awaitable, Callable
 
+import structlog
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -12,6 +15,7 @@ from api.web.outcomes import outcome_page
 Handler = Callable[[Request], Awaitable[Response]]
 _NOT_READY = frozenset({"UNAVAILABLE", "NOT_YET_APPLIED", "TIMEOUT"})
 RETRY_AFTER_S = 3
+_log = structlog.get_logger()
 
 
 def render(
@@ -28,13 +32,19 @@ def see_other(path: str) -> Response:
 
 
 def page(handler: Handler) -> Handler:
-    """The handler, with errors of the schema shown as pages."""
+    """The handler, with errors of the schema shown as pages, and whatever nobody expected logged under a trace id."""
 
     async def handled(request: Request) -> Response:
         try:
             return await handler(request)
         except Asked as error:
             return refused(error)
+        except HTTPException:
+            raise
+        except Exception:  # noqa: BLE001 - a person waits for a page; the error is logged whole
+            trace_id = uuid.uuid4().hex
+            _log.exception("page_failed", trace_id=trace_id, path=request.url.path)
+            return outcome_page(500, trace_id=trace_id)
 
     return handled
 

@@ -215,7 +215,7 @@ def test_freshness_and_graphql_are_there(chart: Page, system: RunningSystem) -> 
 def test_a_planned_frame_without_outcome_is_a_gap_and_the_page_follows_the_counting(
     system: RunningSystem, repositories: Path, open_page: OpenPage
 ) -> None:
-    path, identifier = create(system, "Half planned", [line("half", "needle", "whole")])
+    path, identifier = create(system, "Half planned", [line("half", "needle case:yes", "whole")])
     page = open_page(path)
     wait_until_counted(page)
     assert len(drawn(page, "half")) == FRAMES

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from starlette.templating import Jinja2Templates
 
 from api.auth.user import User
 from api.context import GraphQLAnswer
-from api.graphql.ids import insight_id_of
+from api.graphql.ids import insight_id_of, repository_node_id
 from api.web import TEMPLATES
+from infra.settings import Settings
 
 SHA = "3f2a91c8d07b5e6412f0a9d8c7b6e5f4a3d2c1b0"
 TIMES = ["2025-12-01T00:00:00Z", *[f"2026-{month:02d}-01T00:00:00Z" for month in range(1, 12)]]
@@ -97,7 +99,12 @@ def cells_of(node: Json) -> Json:
                 )
             ]
             remote = {"remoteURL": f"/srv/git/{name.rsplit('/', 1)[1]}"}
-            parts.append({"repository": {"name": name, "mirrorInfo": remote}, "points": points})
+            parts.append(
+                {
+                    "repository": {"id": repository_node_id(which), "name": name, "mirrorInfo": remote},
+                    "points": points,
+                }
+            )
         series.append({"seriesId": entry["seriesId"], "perRepository": parts})
     return {"dataSeries": series}
 
@@ -128,6 +135,7 @@ class FixtureContext:
     asked: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     templates: Jinja2Templates = field(default_factory=lambda: Jinja2Templates(TEMPLATES))
     version: str = "0.1.0"
+    settings: Settings = field(default_factory=lambda: Settings(home=Path("/nonexistent")))
 
     async def execute_graphql(
         self,

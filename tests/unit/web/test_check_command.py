@@ -61,5 +61,11 @@ def test_where_git_grep_counts_otherwise_no_command_is_shown(query: str, why: st
     assert why in check.how
 
 
+def test_a_clone_elsewhere_is_named() -> None:
+    check = check_of("x", "https://git.example.com/a.git", "a" * 40)
+    assert check.how == "In a clone of https://git.example.com/a.git:"
+    assert check.command == "git grep -I -h -o -F -i -e x aaaaaaaaaaaa | wc -l"
+
+
 def test_without_a_commit_there_is_nothing_to_check() -> None:
     assert check_of("x", "/srv/code", "").command == ""

@@ -235,6 +235,27 @@ def test_refusals_of_the_schema_become_pages(
     assert "Millstream 0" in answer.text
 
 
+def test_a_fault_of_ours_shows_a_trace_id_that_is_in_the_log(
+    context: FixtureContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context.nodes = [{"title": "not a view at all"}]
+    with _client(context) as client:
+        answer = client.get("/insights")
+    assert answer.status_code == 500
+    found = re.search(r'id="trace-id">([0-9a-f]{32})<', answer.text)
+    assert found is not None
+    logged = capsys.readouterr()
+    assert found.group(1) in logged.out + logged.err
+
+
+def test_a_scope_without_repositories_is_not_called_complete(context: FixtureContext) -> None:
+    empty = line(1, "x", "x", [], {}) | {"times": []}
+    context.nodes = [view(1, "Empty", [empty], done=0)]
+    with _client(context) as client:
+        assert "no repository in scope" in client.get("/insights").text
+        assert "No repository is in its scope" in client.get("/insights/1").text
+
+
 def test_nobody_sees_anything_without_logging_in(context: FixtureContext) -> None:
     with _client(context, known=False) as client:
         answer = client.get("/insights")

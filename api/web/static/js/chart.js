@@ -127,7 +127,9 @@ export class LineChart {
     if (!known) {
       const text = this.#data.loading
         ? "The lines appear with the first counted cells."
-        : "Nothing is known at any frame of this insight.";
+        : this.#times.length
+          ? "Nothing is known at any frame of this insight."
+          : "No repository is in the scope of this insight.";
       this.#box.append(element("p", "", text));
       return;
     }
@@ -459,8 +461,8 @@ export class LineChart {
       const { repository, commit, command, how, value, of } = point.check;
       check.append(`${of > 1 ? `of it ${numberText(value)} in ` : ""}${repository}`);
       if (commit) check.append(" at ", element("span", "mono", commit.slice(0, 10)));
+      if (how) check.append(element("div", "", how));
       if (command) check.append(element("code", "", command));
-      else if (how) check.append(element("div", "", how));
       if (of > 1) check.append(element("div", "", `Click for all ${of} repositories.`));
       this.#tip.append(check);
     }
