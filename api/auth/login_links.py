@@ -5,21 +5,26 @@ content is when it expires. Taking it is removing the file, which only one proce
 """
 
 import hashlib
+import re
 import secrets
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from api.auth.secret_file import write_new
 
 LOGIN_PATH = "/login"
 VALID_FOR_S = 900.0
+_LOCAL_PATH = re.compile(r"/|(?:/[A-Za-z0-9_=.~-]+)+/?")
 
 
 def make_login_link(
     home: Path, base_url: str, *, valid_for_s: float = VALID_FOR_S, now_s: float | None = None
 ) -> str:
-    """A URL below ``base_url`` that logs its first visitor in as the admin, within ``valid_for_s`` seconds."""
+    """A URL on the server of ``base_url`` that logs its first visitor in as the admin, within ``valid_for_s`` seconds.
+
+    The visitor goes on to the path of ``base_url``, where it has one that :func:`local_path` takes.
+    """
     now_s = time.time() if now_s is None else now_s
     folder = home / "login"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -27,7 +32,13 @@ def make_login_link(
     token = secrets.token_urlsafe(32)
     write_new(folder / _name(token), f"{now_s + valid_for_s:.3f}\n")
     parts = urlsplit(base_url)
-    return f"{parts.scheme}://{parts.netloc}{LOGIN_PATH}?token={token}"
+    goal = "" if local_path(parts.path) == "/" else f"to={quote(parts.path, safe='/')}&"
+    return f"{parts.scheme}://{parts.netloc}{LOGIN_PATH}?{goal}token={token}"
+
+
+def local_path(text: str) -> str:
+    """``text`` when it is a plain path on this server, else ``/``: a link must lead to no other site."""
+    return text if _LOCAL_PATH.fullmatch(text) else "/"
 
 
 def take_login_token(home: Path, token: str, *, now_s: float | None = None) -> bool:

@@ -103,6 +103,7 @@ def _on(
         report(f"Repositories: {added} registered" + (f", {known} known already" if known else ""))
         paths = wait_for_clones(client, system, choice.repositories, report)
         wish = as_before(home, _wish(choice, wanted, paths, now))
+        asked_s = time.monotonic()
         view = client.ask(
             questions.CREATE_INSIGHT,
             questions.create_insight_variables(wish),
@@ -112,7 +113,7 @@ def _on(
         remember(home, wish)
         new = view.created_at >= now
         report(f"Insight “{wish.title}”: {'created' if new else 'found again'} at {view.position}")
-        lag = follow(client, admin, system, view.id, console, report)
+        lag = follow(client, admin, system, view.id, asked_s if new else None, console, report)
         found = client.ask(
             questions.INSIGHT, {"id": view.id}, questions.InsightViewsAnswer
         ).insight_views.nodes[0]

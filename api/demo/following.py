@@ -1,7 +1,9 @@
 """Repositories registered, clones awaited, the backfill followed: what the demo does on a running system."""
 
 import time
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -97,19 +99,31 @@ def wait_for_clones(
 
 
 def follow(
-    client: Client, admin: KafkaAdmin, system: System, insight: str, console: Console, report: Report
+    client: Client,
+    admin: KafkaAdmin,
+    system: System,
+    insight: str,
+    asked_s: float | None,
+    console: Console,
+    report: Report,
 ) -> Lag:
-    """Show the backfill until nothing is open; the lag at the end. ``insight`` is its GraphQL id.
+    """Show the backfill until nothing is open; the lag at the end.
+
+    Args:
+        insight: its GraphQL id.
+        asked_s: when it was asked for, by the monotonic clock; None: in an earlier run.
 
     Raises:
         DemoFailed: nothing has moved for a long time.
     """
-    rate = Rate()
+    rate = Rate(deque() if asked_s is None else deque([(asked_s, 0)]))
     moved, moved_at = (-1, -1), time.monotonic()
     block = open_block(console, report)
     try:
         while True:
             progress = ask_progress(client, admin, insight)
+            if asked_s is None and not progress.loading:
+                progress = replace(progress, before=True)
             now = time.monotonic()
             if (progress.planned, progress.done + progress.failed) != moved:
                 moved, moved_at = (progress.planned, progress.done + progress.failed), now

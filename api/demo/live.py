@@ -19,13 +19,14 @@ _BAR: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is known at one moment. ``planned`` is 0 until the scope is fixed."""
+    """What is known at one moment. ``planned`` is 0 until the scope is fixed; ``before`` says that all was counted in an earlier run."""
 
     planned: int
     done: int
     failed: int
     loading: bool
     lag: Lag
+    before: bool = False
 
 
 @dataclass(slots=True)
@@ -98,7 +99,8 @@ def plain(progress: Progress, rate: float) -> str:
     if not progress.planned:
         return f"counting the past: being planned, lag {progress.lag}"
     failed = f", {progress.failed:,} failed" if progress.failed else ""
-    return f"counting the past: {progress.done:,} of {progress.planned:,} cells{failed}, {rate:,.0f} cells/s, lag {progress.lag}"
+    speed = _speed(progress, rate)
+    return f"counting the past: {progress.done:,} of {progress.planned:,} cells{failed}, {speed}, lag {progress.lag}"
 
 
 def drawing(progress: Progress, rate: float) -> Table:
@@ -110,5 +112,9 @@ def drawing(progress: Progress, rate: float) -> Table:
     cells = f"{progress.done:,} of {progress.planned:,} cells" if progress.planned else "being planned"
     failed = f" [red]{progress.failed:,} failed[/]" if progress.failed else ""
     table.add_row("counting the past", bar, f"[bold]{cells}[/]{failed}")
-    table.add_row("rate", f"{rate:,.0f} cells/s", f"lag {progress.lag}")
+    table.add_row("rate", _speed(progress, rate), f"lag {progress.lag}")
     return table
+
+
+def _speed(progress: Progress, rate: float) -> str:
+    return "counted in an earlier run" if progress.before else f"{rate:,.0f} cells/s"

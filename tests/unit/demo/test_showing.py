@@ -96,6 +96,9 @@ def test_plain_block_prints_changes_at_most_once_a_second_and_the_last_one() -> 
         "counting the past: 40 of 72 cells, 30 cells/s, lag 3 records (0.2 s)",
         "counting the past: 72 of 72 cells, 40 cells/s, lag 0 records (0.0 s)",
     ]
+    assert "72 cells, counted in an earlier run, lag" in plain(
+        Progress(72, 72, 0, False, NO_LAG, before=True), 0
+    )
     assert plain(Progress(72, 70, 2, False, Lag(1, 1.0)), 0).endswith(
         "2 failed, 0 cells/s, lag 1 record (1.0 s)"
     )
