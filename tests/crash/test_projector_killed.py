@@ -78,6 +78,7 @@ def _kill_at(
     fault = f"{name}:{point.value}:3"
     with ProjectorProcess(
         settings,
+        [name],
         environ={**BATCH, FAULT_VARIABLE: fault, MARKER_VARIABLE: str(marker), **(environ or {})},
     ) as process:
         assert process.wait() == -signal.SIGKILL
