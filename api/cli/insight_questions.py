@@ -287,6 +287,9 @@ def chart_lines(insight: Insight) -> list[Line]:
                 one.repository.name: _placed(times, {point.date_time: point.value for point in one.points})
                 for one in series.per_repository
             },
+            per_repository_complete={
+                one.repository.name: _complete(times, one.points) for one in series.per_repository
+            },
         )
         for series in insight.ordered
     ]
@@ -294,6 +297,11 @@ def chart_lines(insight: Insight) -> list[Line]:
 
 def _placed(times: Sequence[datetime], values: dict[datetime, float | None]) -> list[float | None]:
     return [values.get(time) for time in times]
+
+
+def _complete(times: Sequence[datetime], points: Sequence[RepositoryPoint]) -> list[bool]:
+    known = {point.date_time: point.complete for point in points}
+    return [known.get(time, False) for time in times]
 
 
 def _point(time: datetime, value: float | None, complete: bool) -> dict[str, object]:

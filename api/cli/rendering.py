@@ -17,13 +17,17 @@ Values = Sequence[float | None]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a chart. ``values``, ``complete`` and each list of ``per_repository`` are parallel to ``times``."""
+    """One line of a chart. ``values``, ``complete`` and each list of ``per_repository`` are parallel to ``times``.
+
+    ``per_repository_complete`` holds the same for repositories; one that is not in it counts as complete.
+    """
 
     label: str
     times: Sequence[datetime]
     values: Values
     complete: Sequence[bool]
     per_repository: Mapping[str, Values] = field(default_factory=dict)
+    per_repository_complete: Mapping[str, Sequence[bool]] = field(default_factory=dict)
 
 
 def sparkline(values: Values, *, highest: float | None = None) -> str:
@@ -63,11 +67,12 @@ def chart_table(title: str, lines: Sequence[Line]) -> Table:
         )
         repositories = list(line.per_repository.items()) if several else []
         for index, (name, values) in enumerate(repositories):
+            whole = line.per_repository_complete.get(name) or [True]
             table.add_row(
                 f"[dim]  {escape(name)}[/]",
-                f"[dim]{number(_at(values, 0))}[/]",
+                f"[dim]{number(_at(values, 0), complete=whole[0])}[/]",
                 f"[dim]{sparkline(values)}[/]",
-                f"[dim]{number(_at(values, -1))}[/]",
+                f"[dim]{number(_at(values, -1), complete=whole[-1])}[/]",
                 end_section=index == len(repositories) - 1,
             )
     return table

@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -11,13 +13,11 @@ from graphql import (
     ExecutionResult,
     FragmentDefinitionNode,
     GraphQLError,
-    OperationDefinitionNode,
     execute_sync,
     specified_rules,
     validate,
 )
 from graphql.execution.values import get_variable_values
-from graphql.language import OperationType
 from graphql.utilities import get_operation_ast
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -35,20 +35,17 @@ from schemas.errors import MillstreamError
 _TOPICS: Final[Mapping[str, frozenset[str]]] = {
     one.name: frozenset(topic.value for topic in one.topics) for one in PROJECTIONS
 }
+_THREADS: Final = 32
 _GRACE_S: Final = 5.0
 """An operation watches its own time; this much later its caller stops waiting for it."""
-_ONLY_QUERIES: Final = GraphQLError(
-    "Only queries may be asked this way.", extensions={"code": Code.GRAPHQL_VALIDATION_FAILED.value}
-)
 _log = structlog.get_logger()
 
 
 class Prepared:
-    """A document that passed all limits, and the operation chosen from it."""
+    """A document that passed all limits, and what its operation needs before it runs."""
 
-    def __init__(self, document: DocumentNode, operation: OperationDefinitionNode, needs: Needs) -> None:
+    def __init__(self, document: DocumentNode, needs: Needs) -> None:
         self.document = document
-        self.operation = operation
         self.needs = needs
 
 
@@ -58,6 +55,8 @@ class GraphQLService:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._schema = executable_schema()
+        # Of its own: waiting for a projection holds a thread, and must not take those of everybody else.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="graphql")
 
     async def __call__(
         self,
@@ -67,21 +66,14 @@ class GraphQLService:
         user: User,
         operation_name: str | None = None,
         idempotency_key: str | None = None,
-        read_only: bool = False,
     ) -> GraphQLAnswer:
         """Never raises for what the caller asked: errors stand in the answer."""
         started_s = time.monotonic()
         patience_s = self._services.limits.time_s + self._services.limits.wait_s + _GRACE_S
-        call = asyncio.to_thread(
-            self._run,
-            query,
-            dict(variables or {}),
-            user,
-            operation_name,
-            idempotency_key,
-            started_s,
-            read_only,
+        run = partial(
+            self._run, query, dict(variables or {}), user, operation_name, idempotency_key, started_s
         )
+        call = asyncio.get_running_loop().run_in_executor(self._threads, run)
         try:
             return await asyncio.wait_for(call, patience_s)
         except TimeoutError:
@@ -96,7 +88,6 @@ class GraphQLService:
         operation_name: str | None,
         idempotency_key: str | None,
         started_s: float,
-        read_only: bool,
     ) -> GraphQLAnswer:
         hide_suggestions = not user.site_admin
         try:
@@ -107,8 +98,6 @@ class GraphQLService:
             return GraphQLAnswer(data=None, errors=formatted([refused]), status=400)
         except ApiError as cause:
             return GraphQLAnswer(data=None, errors=formatted([_carrying(cause)]), status=400)
-        if read_only and prepared.operation.operation is not OperationType.QUERY:
-            return GraphQLAnswer(data=None, errors=formatted([_ONLY_QUERIES]), status=405)
         try:
             wait_until_applied(
                 self._services.reader,
@@ -173,7 +162,7 @@ class GraphQLService:
         fragments = {
             one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)
         }
-        return Prepared(document, chosen, needs_of(self._schema, chosen, fragments, coerced))
+        return Prepared(document, needs_of(self._schema, chosen, fragments, coerced))
 
     def _answer(self, result: ExecutionResult, started_s: float) -> GraphQLAnswer:
         errors = formatted((result.errors or [])[: self._services.limits.errors])
