@@ -124,9 +124,7 @@ class QueryRunner:
         """All requests for one repository: in one pass where that is possible."""
         causes = {(work.dispatched.request.request_id, work.dispatched.attempt): work.cause for work in works}
         tasks = [task_of(work.dispatched) for work in works]
-        outcomes: list[SearchCompleted | SearchFailed] = [
-            failure for task in tasks if (failure := refused(task)) is not None
-        ]
+        outcomes: list[SearchCompleted | SearchFailed] = []
         for together in passes(tasks):
             reply = await self._count(together, pool)
             if isinstance(reply, Counted):
@@ -139,6 +137,13 @@ class QueryRunner:
                     reason=reply.reason,
                     message=reply.message,
                 )
+        # A final failure ends the request, so refused series are said with its last attempt only.
+        again = {one.request_id for one in outcomes if isinstance(one, SearchFailed) and not one.final}
+        outcomes += [
+            failure
+            for task in tasks
+            if (failure := refused(task)) is not None and failure.request_id not in again
+        ]
         await context.publish([Outgoing(_event(one, causes, context)) for one in outcomes])
         for attempt in causes:
             self._done[attempt] = None
