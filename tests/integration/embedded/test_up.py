@@ -1,14 +1,14 @@
 """``millstream up`` as a whole: every process that it starts, and how it ends."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
@@ -22,6 +22,8 @@ from tests.stack import new_home
 
 _LIMIT_BYTES = 1_500_000_000
 _STOP_TIMEOUT_S = 60
+NOTHING: set[tuple[str, int]] = set()
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -66,27 +68,44 @@ def below(process: subprocess.Popen[str]) -> dict[ProcessRef, psutil.Process]:
     return found
 
 
+def _look(process: psutil.Process, look: Callable[[psutil.Process], T], gone: T) -> T:
+    """What ``look`` sees; ``gone`` when the process ended meanwhile, as PostgreSQL's workers do."""
+    try:
+        return look(process)
+    except psutil.NoSuchProcess:
+        return gone
+
+
+def _bound_addresses(process: psutil.Process) -> set[tuple[str, int]]:
+    """Local address and port of sockets that listen, or that are bound without a peer."""
+    return {
+        (connection.laddr.ip, connection.laddr.port)
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN or (connection.laddr and not connection.raddr)
+    }
+
+
 def test_everything_runs_on_loopback_within_its_memory_and_ctrl_c_ends_it(home: Path) -> None:
     with up(home) as process:
         port = remembered_ports(Home(home))["page"]
         assert answers(port)
         assert services_run(home)
         children = below(process)
-        commands = [" ".join(child.cmdline()) for child in children.values()]
+        commands = [_look(child, lambda child: " ".join(child.cmdline()), "") for child in children.values()]
         for program in ("kafka.Kafka", "bin/postgres", "main projector", "main worker", "main api"):
             assert [command for command in commands if program in command], program
-        sockets = [
-            connection.laddr.ip
-            for child in children.values()
-            for connection in child.net_connections(kind="inet")
-            if connection.status == psutil.CONN_LISTEN or (connection.laddr and not connection.raddr)
-        ]
-        assert len(sockets) >= 4
-        assert set(sockets) <= {"127.0.0.1", "::1"}
-        resident = sum(
-            child.memory_full_info().pss for child in (psutil.Process(process.pid), *children.values())
-        )
-        assert resident < _LIMIT_BYTES
+        everything = [psutil.Process(process.pid), *children.values()]
+        wanted = set(remembered_ports(Home(home)).values())
+        bound: set[tuple[str, int]] = set()
+        deadline = time.monotonic() + 20
+        # The kernel's list of sockets is no snapshot: under load one look may miss some.
+        while not wanted <= {found_port for _, found_port in bound}:
+            assert time.monotonic() < deadline, (wanted, bound)
+            for child in everything:
+                bound |= _look(child, _bound_addresses, NOTHING)
+        assert {ip for ip, _ in bound} <= {"127.0.0.1", "::1"}
+        resident = sum(_look(child, lambda child: child.memory_full_info().pss, 0) for child in everything)
+        assert 300_000_000 < resident < _LIMIT_BYTES
         second = subprocess.run(
             [sys.executable, "-m", "api.cli.main", "up"],
             env={**os.environ, "MILLSTREAM_HOME": str(home)},
@@ -118,4 +137,7 @@ def test_killed_it_takes_everything_with_it_and_the_next_one_comes_up(home: Path
             time.sleep(0.05)
     with up(home) as again:
         assert answers(remembered_ports(Home(home))["page"])
-        assert re.search("worker", " ".join(" ".join(child.cmdline()) for child in below(again).values()))
+        commands = [
+            _look(child, lambda child: " ".join(child.cmdline()), "") for child in below(again).values()
+        ]
+        assert [command for command in commands if "main worker" in command]
