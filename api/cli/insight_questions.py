@@ -198,7 +198,7 @@ def listed(client: Client, find: str | None = None) -> list[Listed]:
 
 def resolve(client: Client, text: str) -> str:
     """The GraphQL id behind an id, a number or a title that is unique. Raises InsightUnknown."""
-    from api.graphql.errors import InputRefused
+    from api.commands.errors import InputRefused
     from api.graphql.ids import INSIGHT, insight_node_id, parse_node_id
 
     if text.isascii() and text.isdigit():

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from api.graphql.errors import ApiError, Code, InputRefused, query_refused
+from api.commands.errors import ApiError, Code, InputRefused, query_refused
 from schemas.events import InsightCreated, PatternType, SeriesDefinition, SeriesKind
 from schemas.grid import TimeUnit
 from schemas.ids import SeriesIdentity, series_id

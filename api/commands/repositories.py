@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-from api.graphql.errors import InputRefused
+from api.commands.errors import InputRefused
 from schemas.events import RepositoryRegistered
 from schemas.ids import InvalidRepositoryName, canonical_repository_name, repository_id
 from schemas.repositories.events import Name

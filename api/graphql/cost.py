@@ -19,7 +19,7 @@ from graphql import (
     is_non_null_type,
 )
 
-from api.graphql.errors import Code
+from api.commands.errors import Code
 
 PAGE: Final = "first"
 _ASSUMED: Final = "_assumed"

@@ -6,7 +6,7 @@ import zlib
 
 import orjson
 
-from api.graphql.errors import InputRefused
+from api.commands.errors import InputRefused
 
 
 def cursor(kind: str, *key: int | str) -> str:

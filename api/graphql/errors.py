@@ -1,66 +1,20 @@
-"""Errors as callers see them: a code from the schema's ``ErrorCode``, a sentence, and what helps to act on it."""
+"""Errors of an operation as plain JSON: what was refused, what cannot be reached, and what nobody expected."""
 
 import uuid
 from collections.abc import Sequence
-from enum import StrEnum
 
 import structlog
 from graphql import GraphQLError
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from api.commands.errors import ApiError, Code
 from infra.kafka.errors import KafkaError
 from infra.postgres.errors import DatabaseUnreachable
 from projections.generations import NotProjected
-from schemas.errors import MillstreamError
-from streams.search.query import QueryError
 
 _STATEMENT_TIMEOUT = "57014"
 _log = structlog.get_logger()
-
-
-class Code(StrEnum):
-    """Values of ``extensions.code`` that come from the execution of an operation; see ``root.graphql``."""
-
-    GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
-    GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
-    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
-    TIMEOUT = "TIMEOUT"
-    INVALID_INPUT = "INVALID_INPUT"
-    NOT_SUPPORTED = "NOT_SUPPORTED"
-    NOT_FOUND = "NOT_FOUND"
-    ACCEPTED_NOT_YET_VISIBLE = "ACCEPTED_NOT_YET_VISIBLE"
-    NOT_YET_APPLIED = "NOT_YET_APPLIED"
-    UNAVAILABLE = "UNAVAILABLE"
-    INTERNAL = "INTERNAL"
-
-
-class ApiError(MillstreamError):
-    """An error with a code; ``extensions`` are plain JSON values that stand beside it."""
-
-    def __init__(self, code: Code, message: str, *, remedy: str = "", **extensions: object) -> None:
-        super().__init__(message, remedy=remedy)
-        self.code = code
-        self.extensions = extensions
-
-
-class InputRefused(ApiError):
-    """An argument breaks a rule. ``field`` is its path in the input, such as ``dataSeries[0].query``."""
-
-    def __init__(self, field: str, message: str, *, remedy: str = "", **extensions: object) -> None:
-        super().__init__(Code.INVALID_INPUT, message, remedy=remedy, field=field, **extensions)
-
-
-def query_refused(field: str, error: QueryError) -> InputRefused:
-    """The error for a search query that cannot be run, with the place of the fault."""
-    return InputRefused(
-        field,
-        error.reason,
-        remedy=error.remedy,
-        position=error.position,
-        length=error.length,
-        query=error.text,
-    )
 
 
 def formatted(errors: Sequence[GraphQLError]) -> list[dict[str, object]]:

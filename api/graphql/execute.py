@@ -22,9 +22,10 @@ from graphql.utilities import get_operation_ast
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.auth.user import User
+from api.commands.errors import ApiError, Code
 from api.context import GraphQLAnswer
 from api.graphql.cost import cost_rule
-from api.graphql.errors import ApiError, Code, formatted
+from api.graphql.errors import formatted
 from api.graphql.limits import check_shape, parsed
 from api.graphql.operation import Operation, Services, wait_until_applied
 from api.graphql.schema import executable_schema

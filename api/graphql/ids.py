@@ -5,7 +5,7 @@ import binascii
 
 import orjson
 
-from api.graphql.errors import InputRefused
+from api.commands.errors import InputRefused
 
 INSIGHT = "insight_view"
 """Its key is a string, as in the reference."""

@@ -21,7 +21,7 @@ from graphql import (
     parse,
 )
 
-from api.graphql.errors import Code
+from api.commands.errors import Code
 
 
 class OperationLimits(msgspec.Struct, frozen=True, kw_only=True):

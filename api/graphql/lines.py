@@ -11,8 +11,7 @@ from typing import Final
 
 import msgspec
 
-from projections.series_points.columns import NOT_COUNTED, SeriesColumns
-from projections.series_points.queries import RepositoryCell
+from projections.series_points.columns import NOT_COUNTED, RepositoryCell, SeriesColumns
 from schemas.events import SeriesDefinition
 
 DEFAULT_LIMIT: Final = 20

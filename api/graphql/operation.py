@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from api.auth.user import User
+from api.commands.errors import ApiError, Code
 from api.graphql.batches import Batch
-from api.graphql.errors import ApiError, Code
 from api.graphql.limits import OperationLimits
 from infra.kafka.producer import Publisher
 from projections.insights import queries as insights

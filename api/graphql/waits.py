@@ -20,7 +20,7 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues, get_argument_values
 
-from api.graphql.errors import InputRefused
+from api.commands.errors import InputRefused
 from api.graphql.operation import ALL_PROJECTIONS
 from schemas.envelope import Position
 from schemas.topics import Topic

@@ -5,34 +5,13 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final
 
-import msgspec
 from sqlalchemy import Connection, select, text
 
 from projections.series_points import ranges
+from projections.series_points.columns import CellState, RepositoryCell
 from projections.series_points.statements import placed
 from projections.series_points.tables import INCOMPLETE_POINTS, SERIES_FAILED, SERIES_POINTS
 from schemas.grid import Interval, TimeUnit
-
-
-class CellState(msgspec.Struct, frozen=True):
-    """What is known of a cell: ``state`` is complete, incomplete, failed or missing."""
-
-    state: str
-    reason: str = ""
-
-
-class RepositoryCell(msgspec.Struct, frozen=True, kw_only=True):
-    """One repository at one frame. ``value`` is None where nothing is known (missing or failed)."""
-
-    repository_id: int
-    time: datetime
-    index: int
-    value: float | None
-    state: str
-    reason: str = ""
-    commit: str | None = None
-    captures: Mapping[str, float] = {}
-
 
 _STATES: Final = """
 select p.series_id, p.unit, p.value, p.repo_id,

@@ -67,6 +67,26 @@ class SeriesColumns(msgspec.Struct, frozen=True, kw_only=True):
     failed_cells: int
 
 
+class CellState(msgspec.Struct, frozen=True):
+    """What is known of a cell: ``state`` is complete, incomplete, failed or missing."""
+
+    state: str
+    reason: str = ""
+
+
+class RepositoryCell(msgspec.Struct, frozen=True, kw_only=True):
+    """One repository at one frame. ``value`` is None where nothing is known (missing or failed)."""
+
+    repository_id: int
+    time: datetime
+    index: int
+    value: float | None
+    state: str
+    reason: str = ""
+    commit: str | None = None
+    captures: Mapping[str, float] = {}
+
+
 def assemble(counts: Counts, sources: Sources) -> SeriesColumns:
     """The columns of one series."""
     interval = counts.interval

@@ -10,8 +10,15 @@ from typing import Final
 from sqlalchemy import Connection, func, select, text
 
 from projections.series_points import ranges
-from projections.series_points.breakdown import CellState, RepositoryCell, cells_of
-from projections.series_points.columns import Counts, SeriesColumns, Sources, assemble
+from projections.series_points.breakdown import cells_of
+from projections.series_points.columns import (
+    CellState,
+    Counts,
+    RepositoryCell,
+    SeriesColumns,
+    Sources,
+    assemble,
+)
 from projections.series_points.known import KnownCells, known_cells
 from projections.series_points.statements import placed
 from projections.series_points.tables import INCOMPLETE_POINTS, SERIES_POINTS

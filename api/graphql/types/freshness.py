@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 from ariadne import QueryType
 
-from api.graphql.errors import InputRefused
+from api.commands.errors import InputRefused
 from api.graphql.operation import ALL_PROJECTIONS, Operation
 from api.graphql.types.info import Info, operation_of
 

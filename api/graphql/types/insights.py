@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import msgspec
 from ariadne import MutationType, ObjectType, QueryType, UnionType
 
+from api.commands.errors import ApiError, Code, InputRefused
 from api.commands.insights import check_query, insight_created, names_in, scope_problem
 from api.graphql import ids
 from api.graphql.cursors import cursor, parse_cursor
-from api.graphql.errors import ApiError, Code, InputRefused
 from api.graphql.lines import DisplayOptions
 from api.graphql.operation import ALL_PROJECTIONS, Operation
 from api.graphql.types.freshness import AsOf, as_of

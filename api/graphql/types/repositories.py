@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import msgspec
 from ariadne import MutationType, ObjectType, QueryType
 
+from api.commands.errors import ApiError, Code, InputRefused, query_refused
 from api.commands.insights import scope_problem
 from api.commands.repositories import registration
 from api.graphql import ids
 from api.graphql.cursors import cursor, parse_cursor
-from api.graphql.errors import ApiError, Code, InputRefused, query_refused
 from api.graphql.operation import Operation
 from api.graphql.types.freshness import AsOf, as_of
 from api.graphql.types.info import Info, operation_of

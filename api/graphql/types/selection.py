@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from api.graphql.errors import ApiError, Code, InputRefused
+from api.commands.errors import ApiError, Code, InputRefused
 from api.graphql.lines import DEFAULT_LIMIT, DEFAULT_SAMPLES, DisplayOptions, SortDirection, SortMode
 from api.graphql.operation import Operation
 from projections.repositories import queries

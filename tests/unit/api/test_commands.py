@@ -1,5 +1,6 @@
 """What commands read and print, without a server."""
 
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from api.cli.insight_command import read_interval
 from api.cli.insight_questions import Insight, as_json, chart_lines
 from api.cli.main import cli
 from api.cli.publish_command import read_events
-from api.process import BindRefused, check_bind, forget_address, is_loopback, write_address
+from api.process import BindRefused, PortTaken, check_bind, forget_address, is_loopback, listen, write_address
 from infra.settings import Settings
 
 GOOD = {
@@ -205,3 +206,18 @@ def test_the_address_file_is_removed_by_its_own_process_only(tmp_path: Path) -> 
     forget_address(file, "http://127.0.0.1:1")
     assert not file.exists()
     forget_address(file, "http://127.0.0.1:1")
+
+
+def test_small_answers_are_sent_at_once(tmp_path: Path) -> None:
+    """asyncio sets TCP_NODELAY only on sockets that name their protocol."""
+    with listen(Settings(home=tmp_path, bind_port=0)) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
+
+
+def test_a_taken_port_is_said_to_be_taken(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(PortTaken) as caught:
+            listen(Settings(home=tmp_path, bind_port=other.getsockname()[1]))
+    assert "MILLSTREAM_BIND_PORT" in caught.value.remedy

@@ -6,7 +6,8 @@ from pathlib import Path
 from graphql import GraphQLEnumType, GraphQLError
 from sqlalchemy.exc import OperationalError
 
-from api.graphql.errors import ApiError, Code, InputRefused, formatted
+from api.commands.errors import ApiError, Code, InputRefused
+from api.graphql.errors import formatted
 from api.graphql.schema import executable_schema
 from infra.kafka.errors import PublishFailed
 from projections.generations import NotProjected

@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
+from api.commands.errors import InputRefused
 from api.graphql.cursors import cursor, parse_cursor
-from api.graphql.errors import InputRefused
 from api.graphql.ids import (
     insight_id_of,
     insight_node_id,

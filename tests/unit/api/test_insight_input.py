@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from api.commands.errors import ApiError, Code, InputRefused
 from api.commands.insights import insight_created, names_in
-from api.graphql.errors import ApiError, Code, InputRefused
 from schemas.events import InsightCreated, PatternType, SeriesKind
 from schemas.grid import TimeUnit
 from schemas.ids import SeriesIdentity, series_id

@@ -2,8 +2,8 @@
 
 import pytest
 
+from api.commands.errors import InputRefused
 from api.commands.repositories import registration
-from api.graphql.errors import InputRefused
 from schemas.ids import repository_id
 
 
