@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import ssl
+import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -45,6 +46,16 @@ class Jar:
     @property
     def file_name(self) -> str:
         return f"{self.artifact}-{self.version}.jar"
+
+
+@dataclass(frozen=True, slots=True)
+class Jars:
+    """The locked jars on this machine."""
+
+    paths: list[Path]
+    """In class path order."""
+    download_s: float
+    """Seconds that it took to fetch them; 0 when all were there."""
 
 
 @functools.cache
@@ -88,8 +99,8 @@ def ensure_jars(
     jars: tuple[Jar, ...] | None = None,
     cache: Path | None = None,
     fetch: Callable[[Jar, Path], Path] | None = None,
-) -> list[Path]:
-    """The locked jars as files, in class path order; those missing in the cache are downloaded first.
+) -> Jars:
+    """The locked jars as files; those missing in the cache are downloaded first.
 
     Every file is checked against the lock at every start, so a damaged cache heals itself. Needs no network when all are there.
 
@@ -107,7 +118,8 @@ def ensure_jars(
     paths = [folder / jar.file_name for jar in wanted]
     missing = _unverified(wanted, folder)
     if not missing:
-        return paths
+        return Jars(paths, 0.0)
+    began = time.monotonic()
     needed_bytes = sum(jar.size_bytes for jar in missing)
     require_space(folder, 2 * needed_bytes + 10_000_000)
     with naming_disk_full(folder):
@@ -117,7 +129,7 @@ def ensure_jars(
             if missing:
                 with _system_certificates():
                     _download(missing, folder, report, fetch or fetch_with_jgo)
-    return paths
+    return Jars(paths, time.monotonic() - began)
 
 
 def _unverified(jars: tuple[Jar, ...], folder: Path) -> list[Jar]:

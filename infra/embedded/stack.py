@@ -216,9 +216,7 @@ def _start_owned(
         report(f"Stopped {name}, left over by a start that crashed")
     installation = postgres.find_installation()
     java = find_java()
-    downloading = time.monotonic()
     jars = ensure_jars(report)
-    download_s = time.monotonic() - downloading
 
     ports = {name: choose_port(home, name) for name in ("kafka", "kafka controller", "postgres")}
     for name, port in ports.items():
@@ -229,7 +227,7 @@ def _start_owned(
     properties = kafka.server_properties(port=ports["kafka"], controller_port=ports["kafka controller"])
     with ThreadPoolExecutor(2, thread_name_prefix="prepare") as pool:  # both take a second, the first time
         for future in (
-            pool.submit(kafka.prepare, home.kafka, java, jars, properties),
+            pool.submit(kafka.prepare, home.kafka, java, jars.paths, properties),
             pool.submit(postgres.prepare, place, password),
         ):
             future.result()
@@ -237,7 +235,7 @@ def _start_owned(
     publisher = _Publisher(home)
     supervisor = Supervisor(
         [
-            kafka.kafka_child(home.kafka, java, jars, port=ports["kafka"], heap_mb=kafka_heap_mb),
+            kafka.kafka_child(home.kafka, java, jars.paths, port=ports["kafka"], heap_mb=kafka_heap_mb),
             postgres.postgres_child(place, port=ports["postgres"], password=password),
         ],
         logs=home.logs,
@@ -257,8 +255,8 @@ def _start_owned(
             kafka=kafka_ref,
             postgres=postgres_ref,
             owner=own_ref(),
-            download_s=round(download_s, 3),
-            start_s=round(time.monotonic() - began - download_s, 3),
+            download_s=round(jars.download_s, 3),
+            start_s=round(time.monotonic() - began - jars.download_s, 3),
         )
         publisher.publish(endpoints)
     except BaseException:
