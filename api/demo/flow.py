@@ -119,7 +119,7 @@ def _on(
         ).insight_views.nodes[0]
     chain = read_chain(system.settings, int(found.database_id))
     times = Times(download_s=system.download_s, start_s=system.start_s, work_s=0.0)
-    page = f"{system.base_url}/insights/{found.id}"
+    page = f"{system.base_url}/insights/{found.database_id}"
     figures, witness = collect(found, chain, wish, new=new, paths=paths, lag=lag, page=page, times=times)
     times = msgspec.structs.replace(times, work_s=time.monotonic() - began)
     figures = msgspec.structs.replace(figures, times=times)
