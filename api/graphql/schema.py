@@ -7,7 +7,7 @@ from ariadne import gql, make_executable_schema
 from graphql import GraphQLSchema, print_schema
 
 from api.graphql.scalars import date_time
-from api.graphql.types import freshness, insights, nodes, repositories, series, site
+from api.graphql.types import creating, definitions, freshness, insights, nodes, repositories, series, site
 
 _FOLDER = Path(__file__).parent
 
@@ -23,6 +23,8 @@ def executable_schema() -> GraphQLSchema:
         *site.bindables,
         *repositories.bindables,
         *insights.bindables,
+        *definitions.bindables,
+        *creating.bindables,
         *series.bindables,
     ]
     return make_executable_schema(sources, *bindables, convert_names_case=True)

@@ -15,7 +15,7 @@ from projections.catalogue import PROJECTIONS
 from projections.generations import ensure_generation
 from schemas.envelope import Position
 from tests.integration.api.conftest import BASE, Api
-from tests.integration.api.test_insights import CREATE, definition
+from tests.integration.api.questions import CREATE, definition
 from tests.support.projectors import projector_running
 
 SEEN = "query Seen($id: ID!, $min: [String!]) { node(id: $id, minPosition: $min) { ... on InsightView { title } } }"

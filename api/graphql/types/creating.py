@@ -1,0 +1,101 @@
+"""``createLineChartSearchInsight``, and the checks that a form asks for while it is filled in."""
+
+import secrets
+
+from ariadne import MutationType, QueryType
+
+from api.commands.errors import ApiError, Code, InputRefused
+from api.commands.insights import check_query, insight_created, names_in, scope_problem
+from api.graphql import ids
+from api.graphql.operation import Operation
+from api.graphql.types.info import Info, operation_of
+from api.graphql.types.insights import view_source
+from api.graphql.types.repositories import SOURCE
+from projections.insights import queries
+from projections.insights.queries import View
+from projections.repositories import queries as repository_queries
+from schemas.codec import new_event
+from schemas.events import InsightCreated, SeriesKind
+from schemas.ids import aggregate_id, derived_event_id
+from streams.search.query import QueryError, parse
+
+query = QueryType()
+mutation = MutationType()
+
+
+@query.field("validateScopedInsightQuery")
+def resolve_validate_scope(_: object, __: Info, query: str) -> dict[str, object]:
+    try:
+        problem = scope_problem(parse(query))
+    except QueryError as error:
+        problem = f"the input query is invalid: {error.reason} (at position {error.position})"
+    return {"query": query, "is_valid": problem is None, "invalid_reason": problem}
+
+
+@query.field("validateInsightQuery")
+def resolve_validate_query(
+    _: object, __: Info, query: str, generated_from_capture_groups: bool | None = False
+) -> dict[str, object]:
+    kind = SeriesKind.CAPTURE if generated_from_capture_groups else SeriesKind.SEARCH
+    answer: dict[str, object] = {"query": query, "is_valid": True, "notices": []}
+    if not query.strip():
+        return answer | {
+            "is_valid": False,
+            "invalid_reason": "a query is required",
+            "position": 0,
+            "length": 0,
+        }
+    try:
+        return answer | {"notices": list(check_query(query, kind, "query").notices)}
+    except InputRefused as error:
+        reason = f"{error} {error.remedy}".strip()
+        place = {name: error.extensions.get(name) for name in ("position", "length")}
+        return answer | {"is_valid": False, "invalid_reason": reason} | place
+
+
+@mutation.field("createLineChartSearchInsight")
+def resolve_create(_: object, info: Info, input: dict[str, object]) -> dict[str, object]:  # noqa: A002
+    operation = operation_of(info)
+    key = operation.idempotency_key or secrets.token_hex(16)
+    insight_id = aggregate_id("insight", operation.user.name, key)
+    connection = operation.reads.snapshot.connection
+    wanted = names_in(input)
+    known = {one.name: one.id for one in repository_queries.all_repositories(connection)} if wanted else {}
+    payload = insight_created(
+        input,
+        insight_id=insight_id,
+        creator=operation.user.name,
+        created_at=operation.now,
+        repository_ids={name: known[name] for name in wanted if name in known},
+    )
+    if operation.idempotency_key:
+        existing = queries.view(connection, insight_id)
+        if existing is not None:
+            _check_same(operation, existing, payload)
+            return {"view": view_source(operation, existing), "position": existing.created_position}
+    operation.renew()  # no transaction is held open while Kafka is waited for
+    event = new_event(
+        payload,
+        source=SOURCE,
+        time=payload.created_at,
+        event_id=derived_event_id("insight.created", insight_id),
+    )
+    (position,) = operation.services.publisher.publish([event])
+    operation.wait_visible("insights", position, id=ids.insight_node_id(insight_id))
+    created = queries.view(operation.reads.snapshot.connection, insight_id)
+    if created is None:
+        raise ApiError(Code.NOT_FOUND, "The insight was deleted at the same moment.")
+    return {"view": view_source(operation, created), "position": str(position)}
+
+
+def _check_same(operation: Operation, existing: View, payload: InsightCreated) -> None:
+    series = operation.reads.series.get(existing.id) or ()
+    before = (existing.title, [(one.series_id, one.label) for one in series])
+    if before != (payload.title, [(one.series_id, one.label) for one in payload.series]):
+        raise InputRefused(
+            "Idempotency-Key", "this key was used for another insight", remedy="Use a new key for a new insight.",
+            id=ids.insight_node_id(existing.id),
+        )  # fmt: skip
+
+
+bindables = [query, mutation]
