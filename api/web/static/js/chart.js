@@ -180,8 +180,8 @@ export class LineChart {
           label: series.label,
           stroke: colours[i],
           width: 2,
-          dash: series.dash,
-          cap: "round",
+          dash: series.dash.map((length) => length * devicePixelRatio),
+          cap: series.dash.length ? "butt" : "round",
           points: { show: false },
         })),
       ],
@@ -459,10 +459,10 @@ export class LineChart {
     if (point.check) {
       const check = element("div", "check");
       const { repository, commit, command, how, value, of } = point.check;
-      check.append(`${of > 1 ? `of it ${numberText(value)} in ` : ""}${repository}`);
+      check.append(of > 1 ? `${numberText(value)} of it in ${repository}` : repository);
       if (commit) check.append(" at ", element("span", "mono", commit.slice(0, 10)));
       if (how) check.append(element("div", "", how));
-      if (command) check.append(element("code", "", command));
+      if (command) check.append(commandElement(command));
       if (of > 1) check.append(element("div", "", `Click for all ${of} repositories.`));
       this.#tip.append(check);
     }
@@ -499,6 +499,13 @@ function element(tag, name, text = "") {
   if (name) made.className = name;
   if (text) made.textContent = text;
   return made;
+}
+
+/** A command that breaks between its words only, where it can. */
+function commandElement(command) {
+  const code = element("code");
+  command.split(" ").forEach((word, i) => code.append(i ? " " : "", element("span", "word", word)));
+  return code;
 }
 
 function iso(seconds) {
