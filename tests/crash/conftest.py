@@ -19,6 +19,7 @@ from schemas.events import (
     PlannedSeries,
     RecordingRequest,
     RecordingRequested,
+    RepositoryRegistered,
     RequestedSeries,
 )
 from schemas.grid import TimeUnit
@@ -66,7 +67,7 @@ def ends_of(settings: Settings) -> Ends:
 
 
 def history(random_: random.Random) -> list[Payload]:
-    """Plans, requests and results with repeats, retries and incomplete cells; 2,000 results and as many requests."""
+    """Something for every projection: plans, repositories, requests and results with repeats, retries and incomplete cells; 2,000 results and as many requests."""
     said: list[Payload] = [
         BackfillPlanned(
             insight_id=7,
@@ -85,6 +86,10 @@ def history(random_: random.Random) -> list[Payload]:
             part=1,
             of=1,
         )
+    ]
+    said += [
+        RepositoryRegistered(repository_id=number, name=f"local/r{number}", path="/p")
+        for number in REPOSITORIES
     ]
     for n in range(2_000):
         repository = random_.choice(REPOSITORIES)
