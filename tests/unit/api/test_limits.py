@@ -31,9 +31,9 @@ def cost_of(query: str, **variables: object) -> int:
 
 
 def test_tokens_are_counted_while_parsing() -> None:
-    started_s = time.perf_counter()
+    started_s = time.thread_time()
     assert limit_of("{" + " site{id}" * 100_000 + "}") == "tokens"
-    assert time.perf_counter() - started_s < 1.0
+    assert time.thread_time() - started_s < 1.0
 
 
 def test_no_graphql_is_a_parse_error_with_its_place() -> None:
