@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
 
@@ -41,7 +42,10 @@ _log = structlog.get_logger()
 
 
 class AppConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What a Faust app needs to know. ``instance_id`` is the name of the slot it holds."""
+    """What a Faust app needs to know. ``instance_id`` is the name of the slot it holds.
+
+    ``data_folder`` exists: Faust makes an (empty) folder of its own in it, else it would in the current one.
+    """
 
     app_id: str
     bootstrap: str
@@ -49,6 +53,7 @@ class AppConfig(msgspec.Struct, frozen=True, kw_only=True):
     instance_id: str
     session_timeout_ms: int
     partitions: int
+    data_folder: Path
 
 
 class StreamsApp:
@@ -219,6 +224,7 @@ def _faust_app(config: AppConfig, member_id: str) -> faust.App:
         broker=[f"kafka://{address.strip()}" for address in config.bootstrap.split(",")],
         broker_credentials=_credentials(config.security),
         store="memory://",
+        datadir=str(config.data_folder / config.app_id),
         autodiscover=False,
         web_enabled=False,
         web_tables_enabled=False,

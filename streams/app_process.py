@@ -53,6 +53,7 @@ def run_app(settings: Settings, name: str) -> NoReturn:
         instance_id=slot.instance_id,
         session_timeout_ms=settings.kafka_session_timeout_ms,
         partitions=partitions,
+        data_folder=_data_folder(settings),
     )
     asyncio.run(_work(settings, name, slot, publisher, config))
     end_process(f"the loop of {app_id} ended by itself")
@@ -93,6 +94,12 @@ async def _work(settings: Settings, name: str, slot: Slot, publisher: Publisher,
         stream.flush()
     # Not by returning: the end of the loop would cancel agents, and what is cancelled is acknowledged.
     os._exit(0)
+
+
+def _data_folder(settings: Settings) -> Path:
+    folder = settings.home / "faust"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def _executor() -> ThreadPoolExecutor:

@@ -6,7 +6,7 @@ these are applied, and writes that vector into its outcome.
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import structlog
 
@@ -31,17 +31,34 @@ class Waits(Protocol):
     def wait_until(self, projection: str, ends: Vector, timeout_s: float) -> bool: ...
 
 
-async def wait_until_passed(
-    reader: Waits, log_ends: EndsOfTopics, projections: Mapping[str, tuple[Topic, ...]]
-) -> list[str]:
-    """Wait, for as long as it takes, until each projection has passed the ends of its topics as they are now.
+class Wait:
+    """One wait of an agent: the ends as read on receipt, and the projections that have passed them."""
 
-    Returns the vector as ``topic/partition@next offset``, sorted.
-    """
-    topics = sorted({topic for names in projections.values() for topic in names})
-    ends = await asyncio.to_thread(log_ends.ends, topics)
-    for projection, names in projections.items():
-        wanted = {place: offset for place, offset in ends.items() if place[0] in names}
-        while not await asyncio.to_thread(reader.wait_until, projection, wanted, _SLICE_S):
+    def __init__(self, reader: Waits, ends: Vector) -> None:
+        self._reader = reader
+        self._ends = ends
+        self._topics: set[str] = set()
+
+    @classmethod
+    async def on_receipt(cls, reader: Waits, log_ends: EndsOfTopics, topics: Iterable[Topic]) -> Self:
+        """Read the ends of ``topics`` now."""
+        return cls(reader, await asyncio.to_thread(log_ends.ends, sorted(set(topics))))
+
+    async def passed(self, projections: Mapping[str, tuple[Topic, ...]]) -> None:
+        """Wait, for as long as it takes, until each projection has passed the ends of its topics."""
+        await asyncio.gather(*(self._wait(projection, topics) for projection, topics in projections.items()))
+        self._topics.update(topic for topics in projections.values() for topic in topics)
+
+    @property
+    def vector(self) -> list[str]:
+        """What was waited for, as ``topic/partition@next offset``, sorted."""
+        return [
+            f"{topic}/{partition}@{offset}"
+            for (topic, partition), offset in sorted(self._ends.items())
+            if topic in self._topics
+        ]
+
+    async def _wait(self, projection: str, topics: tuple[Topic, ...]) -> None:
+        wanted = {place: offset for place, offset in self._ends.items() if place[0] in topics}
+        while not await asyncio.to_thread(self._reader.wait_until, projection, wanted, _SLICE_S):
             _log.info("projection_wait", projection=projection)
-    return [f"{topic}/{partition}@{offset}" for (topic, partition), offset in sorted(ends.items())]

@@ -32,11 +32,12 @@ from streams.insights.plan import (
     scopes_of,
 )
 from streams.insights.scope import Repository
-from streams.projected import EndsOfTopics, wait_until_passed
+from streams.projected import EndsOfTopics, Wait
 
 SOURCE: Final = "//millstream/planner"
 _DEFINITIONS: Final = {"insights": (Topic.INSIGHTS,), "repositories": (Topic.REPOSITORIES,)}
 _RESULTS: Final = {"series_points": (Topic.INSIGHTS, Topic.RESULTS)}
+_TOPICS: Final = (Topic.INSIGHTS, Topic.REPOSITORIES, Topic.RESULTS)
 _log = structlog.get_logger()
 
 
@@ -82,7 +83,8 @@ class Planner:
             for received in reversed(batch)
             if isinstance(received.event.data, InsightCreated)
         }
-        waited_for = await wait_until_passed(self._reader, self._log_ends, _DEFINITIONS)
+        wait = await Wait.on_receipt(self._reader, self._log_ends, _TOPICS)
+        await wait.passed(_DEFINITIONS)
         definitions, known_repositories = await asyncio.to_thread(self._read_definitions)
         plans = await asyncio.to_thread(
             lambda: [
@@ -91,7 +93,7 @@ class Planner:
                 if one.insight_id in causes
             ]
         )
-        await self._publish(plans, waited_for, PlanCause.INSIGHT_CREATED, context)
+        await self._publish(plans, wait, PlanCause.INSIGHT_CREATED, context)
         return ()
 
     async def repositories_registered(
@@ -103,7 +105,8 @@ class Planner:
             for received in reversed(batch)
             if isinstance(received.event.data, RepositoryRegistered)
         }
-        waited_for = await wait_until_passed(self._reader, self._log_ends, _DEFINITIONS)
+        wait = await Wait.on_receipt(self._reader, self._log_ends, _TOPICS)
+        await wait.passed(_DEFINITIONS)
         definitions, known_repositories = await asyncio.to_thread(self._read_definitions)
         new = [repository for repository in known_repositories if repository.id in causes]
         plans = await asyncio.to_thread(
@@ -113,22 +116,20 @@ class Planner:
                 for repository_id, scopes in scopes_by_repository(scopes_of(definition, new)).items()
             ]
         )
-        await self._publish(plans, waited_for, PlanCause.REPOSITORY_REGISTERED, context)
+        await self._publish(plans, wait, PlanCause.REPOSITORY_REGISTERED, context)
         return ()
 
-    async def _publish(
-        self, plans: Sequence[Plan], waited_for: Sequence[str], cause: PlanCause, context: Context
-    ) -> None:
+    async def _publish(self, plans: Sequence[Plan], wait: Wait, cause: PlanCause, context: Context) -> None:
         if not plans:
             return
-        vector = sorted({*waited_for, *await wait_until_passed(self._reader, self._log_ends, _RESULTS)})
+        await wait.passed(_RESULTS)
         known = await asyncio.to_thread(self._read_known, plans)
         for plan in plans:
             if plan.repository_id is not None and is_announced(plan.definition, plan.scopes, known.planned):
                 continue
             asked = await asyncio.to_thread(self._requests, plan, known, context)
             await context.publish(asked)
-            announced = plans_of(plan.definition, plan.scopes, cause, vector)
+            announced = plans_of(plan.definition, plan.scopes, cause, wait.vector)
             await context.publish(
                 [
                     Outgoing(

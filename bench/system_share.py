@@ -1,0 +1,249 @@
+"""How much of a backfill's time is counting? The engine alone beside the whole system, with the same handlers.
+
+    python -m bench.system_share [REPO ...] [--rounds N]
+
+A stack of its own is started with one projector and one worker. Each round creates an insight over all repositories
+with a query that was not asked before, and takes the time from ``insight.created`` appended to the last cell visible
+in the projection. Beside it, in turns, the same counts are made by the engine alone, in as many processes as the
+worker has handlers. Counts are asserted equal. ``system_share`` is the ratio of the sums, engine over system.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from bench.sample import sample_repository
+from infra.embedded.stack import start
+from infra.installation import set_up
+from infra.kafka.producer import Publisher
+from infra.postgres.connect import engine as make_engine
+from infra.postgres.role import Role
+from infra.settings import Settings
+from projections.generations import NotProjected
+from projections.reading import Reader
+from projections.repositories import queries as repository_rows
+from projections.series_points import queries as series_points
+from schemas.codec import new_event
+from schemas.events import InsightCreated, RepositoryRegistered, SeriesDefinition
+from schemas.grid import Interval, TimeUnit
+from schemas.ids import SeriesIdentity, aggregate_id, repository_id, series_id
+from streams.hands import search_limits
+from streams.recordings.counter import Counted, CountTask
+from streams.recordings.pool import CountingPool
+from streams.search.engine import CountQuery, CountRequest
+
+FRAMES: Final = 12
+UNIT: Final = TimeUnit.MONTH
+SAMPLES: Final = 12
+QUERIES: Final = ("return", "import", "class", "self", "assert", "TODO", "except", "yield")
+_SOURCE: Final = "//millstream/bench"
+_WAIT_S: Final = 120.0
+_POLL_S: Final = 0.005
+
+Values = dict[int, list[int]]
+"""Counts by repository, ascending in time."""
+
+
+def measure(repositories: Sequence[Path], rounds: int = 3) -> Mapping[str, float]:
+    """``system_share`` and what it is made of (seconds, sums over the rounds). Raises SystemExit when counts differ."""
+    with ExitStack() as undo:
+        home = undo.enter_context(tempfile.TemporaryDirectory(prefix="millstream-bench-"))
+        settings = undo.enter_context(_system(Path(home)))
+        publisher = undo.enter_context(Publisher(settings))
+        database = make_engine(settings, Role.WORKER, pool_size=2, name="bench")
+        undo.callback(database.dispose)
+        reader = Reader(database)
+        undo.callback(reader.close)
+        ids = _register(repositories, publisher, reader)
+        times = asyncio.run(_rounds(settings, ids, publisher, reader, rounds))
+    engine_s, system_s = (sum(column) for column in zip(*times, strict=True))
+    return {
+        "system_share": round(engine_s / system_s, 2),
+        "system_engine_alone_s": round(engine_s, 3),
+        "system_whole_s": round(system_s, 3),
+        "system_overhead_per_backfill_s": round((system_s - engine_s) / rounds, 3),
+    }
+
+
+async def _rounds(
+    settings: Settings, ids: Mapping[int, Path], publisher: Publisher, reader: Reader, rounds: int
+) -> list[tuple[float, float]]:
+    """(engine, system) seconds of each round, after one that counts for nothing."""
+    pool = CountingPool(settings.worker_handlers, search_limits(settings))
+    await pool.warm_up()
+    times = []
+    for query in QUERIES[: rounds + 1]:
+        counted, engine_s = await _engine_alone(pool, ids, query)
+        projected, system_s = await asyncio.to_thread(_whole_system, ids, publisher, reader, query)
+        if counted != projected:
+            raise SystemExit(
+                f"the counts of {query!r} differ: {counted} by the engine, {projected} by the system"
+            )
+        times.append((engine_s, system_s))
+    return times[1:]
+
+
+async def _engine_alone(pool: CountingPool, ids: Mapping[int, Path], query: str) -> tuple[Values, float]:
+    interval = Interval(UNIT)
+    instants = tuple(interval.instant(index) for index in interval.newest(FRAMES, datetime.now(UTC)))
+    request = CountRequest(queries=(CountQuery(key="q", query=query, instants=instants),))
+    started = time.perf_counter()
+    replies = await asyncio.gather(
+        *(pool.count(CountTask(str(path), None, request, None)) for path in ids.values())
+    )
+    engine_s = time.perf_counter() - started
+    values: Values = {}
+    for number, reply in zip(ids, replies, strict=True):
+        if not isinstance(reply, Counted):
+            raise SystemExit(f"{ids[number]} was not counted: {reply.message}")
+        values[number] = [cell.value for cell in reply.result.cells["q"]]
+    return values, engine_s
+
+
+def _whole_system(
+    ids: Mapping[int, Path], publisher: Publisher, reader: Reader, query: str
+) -> tuple[Values, float]:
+    repositories = sorted(ids)
+    series = series_id(SeriesIdentity(query=query, unit=UNIT, repositories=repositories))
+    definition = SeriesDefinition(
+        series_id=series, label=query, query=query, unit=UNIT, value=1, repositories=repositories
+    )
+    now = datetime.now(UTC)
+    payload = InsightCreated(
+        insight_id=aggregate_id("insight", "bench", query),
+        title=query,
+        creator="bench",
+        created_at=now,
+        series=[definition],
+        frames=FRAMES,
+    )
+    publisher.publish([new_event(payload, source=_SOURCE, time=now)])
+    started = time.perf_counter()
+
+    def visible() -> bool:
+        with reader.snapshot(("series_points",)) as snapshot:
+            found = series_points.progress(snapshot.connection, [series]).get(series)
+        return found is not None and found.repositories == len(ids) and found.open_cells == 0
+
+    _until(visible, f"the cells of {query!r}")
+    system_s = time.perf_counter() - started
+    values: Values = {number: [] for number in ids}
+    with reader.snapshot(("series_points",)) as snapshot:
+        for cell in series_points.per_repository(snapshot.connection, series):
+            values[cell.repository_id].append(int(cell.value or 0))
+    return values, system_s
+
+
+def _register(repositories: Sequence[Path], publisher: Publisher, reader: Reader) -> dict[int, Path]:
+    """Make the repositories known; the folder of each by id, once all are ready."""
+    ids: dict[int, Path] = {}
+    events = []
+    for number, path in enumerate(repositories):
+        name = f"bench.example/{number}/{path.name}"
+        ids[repository_id(name)] = path
+        payload = RepositoryRegistered(repository_id=repository_id(name), name=name, path=str(path))
+        events.append(new_event(payload, source=_SOURCE, time=datetime.now(UTC)))
+    publisher.publish(events)
+
+    def ready() -> bool:
+        try:
+            with reader.snapshot() as snapshot:
+                rows = repository_rows.by_ids(snapshot.connection, ids)
+        except NotProjected:
+            return False
+        failed = [row.clone_error for row in rows.values() if row.clone_state == "failed"]
+        if failed:
+            raise SystemExit(f"a repository is not readable: {failed[0]}")
+        return len(rows) == len(ids) and all(row.clone_state == "ready" for row in rows.values())
+
+    _until(ready, "the repositories to be ready")
+    return ids
+
+
+@contextmanager
+def _system(home: Path) -> Iterator[Settings]:
+    """A stack with projector and worker, gone afterwards."""
+    with start(home, report=lambda line: print(line, file=sys.stderr)) as stack:
+        settings = Settings(
+            home=home,
+            kafka_bootstrap=stack.endpoints.kafka_bootstrap,
+            database_url=SecretStr(stack.endpoints.database_url),
+        )
+        set_up(settings)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
+        environ = {**kept, "MILLSTREAM_HOME": str(home), "MILLSTREAM_LOG_LEVEL": "warning"}
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-m", "api.cli.main", name], env=environ, stdin=subprocess.DEVNULL
+            )
+            for name in ("projector", "worker")
+        ]
+        try:
+            yield settings
+        finally:
+            for child in reversed(children):
+                child.terminate()
+            for child in children:
+                try:
+                    child.wait(20)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    child.wait()
+
+
+def _until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _WAIT_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"waited {_WAIT_S:.0f} s in vain for {what}")
+        time.sleep(_POLL_S)
+
+
+def samples(folder: Path) -> list[Path]:
+    """One generated repository in several packed copies: each is read anew."""
+    source = sample_repository(folder / "source")
+    copies = [folder / f"sample{number}.git" for number in range(SAMPLES)]
+    for copy in copies:
+        subprocess.run(["git", "clone", "-q", "--bare", f"file://{source}", str(copy)], check=True)
+    return copies
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command. Exits with 1 when a count differs."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.system_share", description=(__doc__ or "").split("\n", 1)[0]
+    )
+    parser.add_argument(
+        "repositories",
+        nargs="*",
+        type=Path,
+        metavar="REPO",
+        help=f"default: {SAMPLES} copies of a generated one",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, choices=range(1, len(QUERIES)), help="backfills measured"
+    )
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        chosen = [path.absolute() for path in options.repositories]
+        repositories = chosen or [
+            sample_repository(Path(scratch) / f"sample{number}") for number in range(SAMPLES)
+        ]
+        figures = measure(repositories, options.rounds)
+    print(json.dumps({"bench": "system_share", "checked": True, "figures": dict(figures)}))
+
+
+if __name__ == "__main__":
+    main()
