@@ -60,8 +60,8 @@ def spanning(oldest: datetime, now: datetime, frames: int = FRAMES) -> Interval:
 def migration(repositories: Sequence[Chosen]) -> InsightWish:
     """The demo's own insight: an old API falls and its successor rises, month by month."""
     series = (
-        SeriesWish(OLD_API.rstrip("."), OLD_API, "#c4442e"),
-        SeriesWish(NEW_API.rstrip("."), NEW_API, "#1c7c7d"),
+        SeriesWish(OLD_API.rstrip("."), OLD_API, "#c8501e"),
+        SeriesWish(NEW_API.rstrip("."), NEW_API, "#0b6fae"),
     )
     return _wish("gateway replaces legacy_client", series, repositories, MONTHLY)
 
@@ -69,9 +69,9 @@ def migration(repositories: Sequence[Chosen]) -> InsightWish:
 def of_own_code(repositories: Sequence[Chosen], query: str, now: datetime) -> InsightWish:
     """An insight over the reader's repositories; without a query, TODO and FIXME."""
     if query:
-        series: tuple[SeriesWish, ...] = (SeriesWish(query, query, "#1c7c7d"),)
+        series: tuple[SeriesWish, ...] = (SeriesWish(query, query, "#0b6fae"),)
     else:
-        series = (SeriesWish("TODO", "TODO", "#c4442e"), SeriesWish("FIXME", "FIXME", "#1c7c7d"))
+        series = (SeriesWish("TODO", "TODO", "#c8501e"), SeriesWish("FIXME", "FIXME", "#0b6fae"))
     oldest = min(
         (repository.oldest for repository in repositories if repository.oldest is not None), default=now
     )
