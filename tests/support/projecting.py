@@ -10,8 +10,8 @@ from sqlalchemy import Engine
 
 from infra.installation import set_up_database
 from infra.settings import Settings
-from projections.generations import Generation, ensure_generation
 from projections.folding import Folding
+from projections.generations import Generation, ensure_generation
 from projections.projection import Projection
 from schemas.codec import encode, new_event
 from schemas.envelope import Event, Position, Record
