@@ -102,11 +102,11 @@ def _total(row: RepositoryCells) -> int:
 
 
 def checks(insight: Insight, rows: Sequence[RepositoryCells], limit: int = 12) -> list[LabelledCheck]:
-    """How the first ``limit`` known numbers of a breakdown are counted again."""
+    """How the first ``limit`` whole numbers of a breakdown, other than 0, are counted again."""
     made: list[LabelledCheck] = []
     for row in rows:
         for series, cell in zip(insight.series, row.cells, strict=True):
-            if cell is None or cell.value is None or len(made) >= limit:
+            if cell is None or not cell.value or not cell.complete or len(made) >= limit:
                 continue
             check = _check(series, cell)
             made.append(LabelledCheck(series.label, row.repository, cell.value, check.command, check.how))
@@ -114,4 +114,6 @@ def checks(insight: Insight, rows: Sequence[RepositoryCells], limit: int = 12) -
 
 
 def _check(series: Series, cell: Cell) -> Check:
+    if not cell.complete:
+        return Check(how="A lower bound: git would stumble over, or see, what could not be counted.")
     return check_of(series.query, cell.location, cell.commit)

@@ -153,6 +153,9 @@ def test_a_chosen_frame_shows_its_repositories_largest_first(client: TestClient)
     assert "1 Apr 2026, per repository" in page
     assert page.index("git.example.com/shop/billing</th>") < page.index("git.example.com/shop/gateway</th>")
     assert 'aria-current="true"' in page
+    # The gateway's part of the incomplete line is a lower bound: no command would give it.
+    assert page.count("<code>git -C /srv/git/billing grep") == 2
+    assert page.count("<code>git -C /srv/git/gateway grep") == 1
     assert _chart(page)["at"] == TIMES[4]
 
 
