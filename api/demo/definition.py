@@ -8,7 +8,9 @@ from typing import Final
 
 from api.demo.choices import Chosen
 from api.demo.samples import NEW_API, OLD_API
+from schemas.errors import MillstreamError
 from schemas.grid import Interval, TimeUnit
+from streams.search.query import PatternType, QueryError, parse, validate_for_insight
 
 FRAMES: Final = 12
 MONTHLY: Final = Interval(TimeUnit.MONTH)
@@ -18,6 +20,10 @@ _STEPS: Final = (
     *(Interval(TimeUnit.WEEK, value) for value in (1, 2)),
     *(Interval(TimeUnit.MONTH, value) for value in (1, 2, 3, 4, 6)),
 )
+
+
+class QueryRefused(MillstreamError):
+    """The query cannot be counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,19 @@ def spanning(oldest: datetime, now: datetime, frames: int = FRAMES) -> Interval:
     while not _reaches(Interval(TimeUnit.YEAR, years), oldest, now, frames):
         years += 1
     return Interval(TimeUnit.YEAR, years)
+
+
+def check_query(query: str) -> None:
+    """Raises QueryRefused when this is no query that can be counted; an empty one stands for the default."""
+    if not query:
+        return
+    try:
+        validate_for_insight(parse(query, PatternType.LITERAL))
+    except QueryError as error:
+        raise QueryRefused(
+            str(error),
+            remedy=error.remedy or 'correct the query, or say content:"…" to look for such a text as it is',
+        ) from error
 
 
 def migration(repositories: Sequence[Chosen]) -> InsightWish:

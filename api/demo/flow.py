@@ -17,7 +17,7 @@ from api.cli.rendering import chart_table
 from api.demo import questions
 from api.demo.chain import read_chain
 from api.demo.choices import Choice, from_text, inspect, standing_in
-from api.demo.definition import InsightWish, migration, of_own_code
+from api.demo.definition import InsightWish, check_query, migration, of_own_code
 from api.demo.figures import Figures, Times, collect
 from api.demo.following import DemoFailed, follow, register, wait_for_clones
 from api.demo.memory import as_before, remember
@@ -64,6 +64,7 @@ def run(wanted: Wanted, console: Console) -> Outcome:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     require_git()
+    check_query(wanted.query.strip())
     settings = load_settings()
     now = datetime.now(UTC)
     own = from_text(wanted.repositories, folder=wanted.folder) if wanted.repositories.strip() else None

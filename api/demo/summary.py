@@ -28,7 +28,7 @@ def told(figures: Figures, witness: Witness, *, login_link: str, home: Path, own
         f" -> {_count(figures.results, 'result')} -> {_count(figures.points, 'point')}",
         f"  cells     {figures.cells_done:,} of {figures.cells:,} counted ({_count(figures.repositories, 'repository')} x frames x series)"
         + (f", {figures.cells_failed:,} failed" if figures.cells_failed else ""),
-        f"  counting  {figures.files:,} files through {figures.blobs:,} distinct blobs in {figures.counting_s:.2f} s",
+        f"  counting  {_count(figures.files, 'file')} through {_count(figures.blobs, 'distinct blob')} in {figures.counting_s:.2f} s",
         *_witness(figures, witness),
         *_check(figures),
         f"  lag       {_count(figures.lag_records, 'record')}, {figures.lag_s:.1f} s",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.demo.choices import Chosen
-from api.demo.definition import FRAMES, MONTHLY, migration, of_own_code, spanning
+from api.demo.definition import FRAMES, MONTHLY, QueryRefused, check_query, migration, of_own_code, spanning
 from schemas.grid import Interval, TimeUnit
 
 NOW = datetime(2026, 11, 22, 16, 30, tzinfo=UTC)
@@ -66,3 +66,12 @@ def test_key_is_the_same_for_the_same_question_only() -> None:
         of_own_code(repositories, "", NOW),
     ]
     assert len({key, *(wish.idempotency_key for wish in others)}) == 4
+
+
+def test_query_is_checked_before_anything_is_started() -> None:
+    check_query("")
+    check_query("old_api( lang:go")
+    with pytest.raises(QueryRefused, match="at position 2") as refusal:
+        check_query("x author:me")
+    assert "^^^" in str(refusal.value)
+    assert refusal.value.remedy
