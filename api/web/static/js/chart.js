@@ -3,12 +3,14 @@
 // Labels stand at the line ends; markers differ per series; an incomplete point is hollow; a missing one is a gap.
 // What was really drawn can be read (tests do): see `LineChart.drawn`.
 
-import { momentText, numberText, tickText } from "./format.js";
-import { placeLabels } from "./labels.js";
+import { element, measure } from "./dom.js";
+import { drawEndLabels } from "./endlabels.js";
+import { numberText, tickText } from "./format.js";
 import { traceMarker } from "./markers.js";
+import { xRange, xTicks, yTicks } from "./scales.js";
+import { fillTip, placeTip } from "./tip.js";
 
 const NARROW_PX = 620;
-const LABEL_GAP_PX = 19;
 const GUTTER_MAX_PX = 230;
 const MARKER_PX = 4;
 const CROWDED_PX = 9;
@@ -27,7 +29,6 @@ export class LineChart {
   #drawing = [];
   #labels = [];
   #tip;
-  #overlay = [];
   #onActive;
   #onChoose;
   #keyboard = false;
@@ -119,7 +120,6 @@ export class LineChart {
     this.#plot = null;
     this.#drawn = [];
     this.#labels = [];
-    this.#overlay = [];
     this.#box.replaceChildren();
     const known = this.#columns.some((_, series) => this.#times.some((_t, i) => this.#value(series, i) !== null));
     this.#box.classList.toggle("empty-chart", !known);
@@ -139,7 +139,7 @@ export class LineChart {
     const endLabels = width >= NARROW_PX;
     const gutter = endLabels ? this.#gutter(width) : 10;
     const height = endLabels ? Math.round(Math.min(440, Math.max(320, width * 0.4))) : 280;
-    const ticks = this.#yTicks();
+    const ticks = yTicks(Math.max(1, ...this.#columns.flatMap((column) => column.map((point) => point?.v ?? 0))));
     const axis = {
       font: AXIS_FONT,
       stroke: css("--ink-3"),
@@ -154,7 +154,7 @@ export class LineChart {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false, setScale: false }, points: { show: false } },
       scales: {
-        x: { time: true, range: (_u, low, high) => this.#xRange(low, high) },
+        x: { time: true, range: (_u, low, high) => xRange(low, high) },
         y: { range: () => [0, ticks[ticks.length - 1]] },
       },
       axes: [
@@ -163,7 +163,7 @@ export class LineChart {
           size: 44,
           gap: 6,
           grid: { show: false },
-          splits: () => this.#xTicks(width - gutter - 50),
+          splits: () => xTicks(this.#times, this.#data.unit, width - gutter - 50),
           values: (_u, splits) => splits.map((time, i) => tickText(time, this.#data.unit, i ? splits[i - 1] : null)),
         },
         {
@@ -206,7 +206,17 @@ export class LineChart {
   /** What needs the plot's measures, which it takes a moment after it was made. */
   #ready(plot, gutter, colours) {
     this.#plot = plot;
-    if (gutter) this.#endLabels(gutter, colours);
+    if (gutter) {
+      const lines = this.#data.series.flatMap((series, i) => {
+        const last = this.#lastIndex(i);
+        if (last < 0) return [];
+        const [name, value] = this.#labelText(series, i);
+        return [{ name, value, colour: colours[i], time: this.#times[last], at: this.#value(i, last) }];
+      });
+      const placed = drawEndLabels(this.#box, plot, lines, gutter);
+      this.#labels = placed ?? [];
+      if (!placed) this.#legend(true);
+    }
     this.#showTip();
   }
 
@@ -230,31 +240,6 @@ export class LineChart {
   #labelText(series, i) {
     const last = this.#lastIndex(i);
     return last < 0 ? [series.label] : [series.label, numberText(this.#value(i, last))];
-  }
-
-  #xRange(low, high) {
-    if (low !== high) {
-      const pad = (high - low) * 0.012;
-      return [low - pad, high + pad];
-    }
-    return [low - 43200, high + 43200];
-  }
-
-  #xTicks(width) {
-    const count = this.#times.length;
-    const room = Math.max(1, Math.floor(width / (this.#data.unit === "MONTH" || this.#data.unit === "YEAR" ? 54 : 64)));
-    const step = [1, 2, 3, 4, 6, 12, 24, 48, 96].find((k) => Math.ceil(count / k) <= room) ?? count;
-    return this.#times.filter((_, i) => (count - 1 - i) % step === 0);
-  }
-
-  #yTicks() {
-    const top = Math.max(1, ...this.#columns.flatMap((column) => column.map((point) => point?.v ?? 0)));
-    const rough = top / 5;
-    const power = 10 ** Math.floor(Math.log10(rough));
-    const step = Math.max(1, [1, 2, 2.5, 5, 10].map((k) => k * power).find((k) => k >= rough && (k >= 10 || k % 1 === 0)) ?? 10 * power);
-    const ticks = [0];
-    while (ticks[ticks.length - 1] < top) ticks.push(ticks.length * step);
-    return ticks;
   }
 
   #drawPinned(plot, colour) {
@@ -310,57 +295,6 @@ export class LineChart {
     });
     ctx.restore();
     this.#drawn = this.#drawing;
-  }
-
-  #endLabels(gutter, colours) {
-    const plot = this.#plot;
-    const ratio = devicePixelRatio;
-    const left = plot.bbox.left / ratio + plot.bbox.width / ratio;
-    const top = plot.bbox.top / ratio;
-    const bottom = top + plot.bbox.height / ratio;
-    const wanted = this.#data.series.flatMap((series, s) => {
-      const last = this.#lastIndex(s);
-      if (last < 0) return [];
-      const x = plot.valToPos(this.#times[last], "x", true) / ratio;
-      return [{ s, series, x, y: plot.valToPos(this.#value(s, last), "y", true) / ratio }];
-    });
-    const places = placeLabels(wanted.map((label) => label.y), LABEL_GAP_PX, top, bottom);
-    if (!places) {
-      this.#legend(true);
-      return;
-    }
-    const leaders = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    leaders.setAttribute("class", "end-leader");
-    leaders.setAttribute("aria-hidden", "true");
-    leaders.setAttribute("width", "100%");
-    leaders.setAttribute("height", "100%");
-    this.#box.append(leaders);
-    wanted.forEach(({ s, series, x, y }, i) => {
-      const at = places[i];
-      const label = element("div", "end-label");
-      const [name, value] = this.#labelText(series, s);
-      label.append(element("span", "", name), " ", element("b", "", value));
-      label.title = name;
-      label.style.setProperty("--c", colours[s]);
-      label.style.left = `${left + 16}px`;
-      label.style.top = `${at}px`;
-      label.style.maxWidth = `${gutter - 18}px`;
-      label.setAttribute("aria-hidden", "true");
-      this.#box.append(label);
-      if (Math.abs(at - y) > 3 || left - x > 24) {
-        const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-        path.setAttribute("d", `M${x + 7} ${y}L${Math.max(x + 7, left + 4)} ${at}H${left + 12}`);
-        leaders.append(path);
-      }
-      this.#labels.push({
-        label: name,
-        text: label.textContent,
-        top: label.offsetTop - label.offsetHeight / 2,
-        height: label.offsetHeight,
-        left: label.offsetLeft,
-        width: label.offsetWidth,
-      });
-    });
   }
 
   #pointer(plot) {
@@ -442,70 +376,12 @@ export class LineChart {
     this.#tip.hidden = !active || !this.#plot;
     if (this.#tip.hidden) return;
     const { series: on, index } = active;
-    this.#tip.replaceChildren(element("div", "when", momentText(this.#times[index], this.#data.unit)));
-    this.#data.series.forEach((series, s) => {
-      const point = this.#columns[s][index];
-      if (!point) return;
-      const row = element("div", s === on ? "row on" : "row");
-      const key = document.querySelectorAll("#legend .key")[s]?.cloneNode(true);
-      if (key) row.append(key);
-      row.append(element("span", "name", series.label), element("b", "", point.v === null ? "not known" : numberText(point.v)));
-      this.#tip.append(row);
-      if (point.v !== null && !point.complete) {
-        this.#tip.append(element("div", "why", `incomplete: ${point.reason || "not all repositories are counted"}`));
-      }
-    });
-    const point = this.#columns[on][index];
-    if (point.check) {
-      const check = element("div", "check");
-      const { repository, commit, command, how, value, of } = point.check;
-      check.append(of > 1 ? `${numberText(value)} of it in ${repository}` : repository);
-      if (commit) check.append(" at ", element("span", "mono", commit.slice(0, 10)));
-      if (how) check.append(element("div", "", how));
-      if (command) check.append(commandElement(command));
-      if (of > 1) check.append(element("div", "", `Click for all ${of} repositories.`));
-      this.#tip.append(check);
-    }
-    this.#placeTip(index, on);
+    const lines = this.#data.series.map((series, i) => ({ label: series.label, point: this.#columns[i][index] }));
+    fillTip(this.#tip, this.#times[index], this.#data.unit, lines, on);
+    const x = this.#plot.valToPos(this.#times[index], "x", true) / devicePixelRatio;
+    const y = this.#plot.valToPos(this.#value(on, index), "y", true) / devicePixelRatio;
+    placeTip(this.#tip, x, y, this.#box.clientWidth);
   }
-
-  #placeTip(index, series) {
-    const plot = this.#plot;
-    const ratio = devicePixelRatio;
-    const x = plot.valToPos(this.#times[index], "x", true) / ratio;
-    const y = plot.valToPos(this.#value(series, index), "y", true) / ratio;
-    const { offsetWidth: width, offsetHeight: height } = this.#tip;
-    const room = this.#box.clientWidth;
-    // Towards the middle of the chart, so that the newest points stay in sight.
-    let left = x > room * 0.45 ? x - width - 16 : x + 16;
-    if (left + width > room) left = x - width - 16;
-    if (left < 0) left = Math.max(0, Math.min(room - width, x - width / 2));
-    const narrow = width > room - 120;
-    let top = Math.max(0, y - height - 12);
-    if (narrow && y - height - 12 < 0) top = y + 16;
-    this.#tip.style.transform = `translate(${Math.round(left)}px, ${Math.round(top)}px)`;
-  }
-}
-
-const scratch = document.createElement("canvas").getContext("2d");
-
-function measure(font, text) {
-  scratch.font = font;
-  return scratch.measureText(text).width;
-}
-
-function element(tag, name, text = "") {
-  const made = document.createElement(tag);
-  if (name) made.className = name;
-  if (text) made.textContent = text;
-  return made;
-}
-
-/** A command that breaks between its words only, where it can. */
-function commandElement(command) {
-  const code = element("code");
-  command.split(" ").forEach((word, i) => code.append(i ? " " : "", element("span", "word", word)));
-  return code;
 }
 
 function iso(seconds) {
