@@ -106,9 +106,10 @@ class Child:
                 self.text.append(line)
 
 
-def start_probe(probe: Probe) -> Child:
-    """A probe's process."""
-    return Child(["tests.integration.streams.probe", msgspec.json.encode(probe).decode()])
+def start_probe(probe: Probe, home: Path) -> Child:
+    """A probe's process; what Faust writes goes below ``home``."""
+    arguments = ["tests.integration.streams.probe", msgspec.json.encode(probe).decode()]
+    return Child(arguments, {"MILLSTREAM_HOME": str(home)})
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -102,6 +103,7 @@ async def run(probe: Probe) -> None:
         instance_id=probe.instance_id,
         session_timeout_ms=probe.session_timeout_ms,
         partitions=probe.partitions,
+        data_folder=Path(os.environ["MILLSTREAM_HOME"]),
     )
     app = StreamsApp(
         config, [spec_of(agent) for agent in probe.agents], timers, BatchContext(publish_nothing)

@@ -30,7 +30,8 @@ def probe(
             agents=agents,
             partitions=settings.partitions,
             ticks=ticks,
-        )
+        ),
+        settings.home,
     )
 
 
