@@ -167,7 +167,14 @@ class QueryRunner:
 def _event(outcome: SearchCompleted | SearchFailed, causes: dict[Attempt, Event], context: Context) -> Event:
     event_id = completed_id(outcome) if isinstance(outcome, SearchCompleted) else failed_id(outcome)
     cause = causes[outcome.request_id, outcome.attempt]
-    return new_event(outcome, source=SOURCE, time=context.now(), event_id=event_id, cause=cause)
+    return new_event(
+        outcome,
+        source=SOURCE,
+        time=context.now(),
+        event_id=event_id,
+        cause=cause,
+        correlation_id=outcome.request_id,
+    )
 
 
 def _cost(works: dict[Attempt, Work]) -> float:
