@@ -1,17 +1,16 @@
 """How much faster than one ``git grep`` per frame is a backfill?
 
-    python -m bench.backfill [REPO ...] [--repeat N]
+    python -m bench.backfill [REPO ...] [--repeat N] [--engine-only]
 
 For each repository a bare clone is made; then, cold (nothing kept between runs but what the system itself caches),
 12 and 100 frames are counted for 1 and 10 patterns by the engine, and by ``git grep`` at each frame's commit: once per
 pattern, and once with all patterns as ``-e``. Counts are asserted equal. Speed-ups are ratios of the best of N runs,
 taken in turns. The ceiling of a speed-up is how often ``git grep`` reads what the engine reads once: file instances over
-distinct blobs, times the number of patterns where each has a ``git grep`` of its own.
+distinct blobs, times the number of patterns where each has a ``git grep`` of its own. Then ``bench.system_share`` measures
+how much of a backfill through the whole system is counting.
 """
 
 import argparse
-import importlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -22,6 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from bench import system_share
 from bench.sample import sample_repository
 from schemas.grid import Interval, TimeUnit
 from streams.search.engine import (
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("repositories", nargs="*", type=Path, metavar="REPO", help="default: a generated one")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each, of which the best counts")
-    parser.add_argument("--system", action="store_true", help="also measure the share of the whole system")
+    parser.add_argument("--engine-only", action="store_true", help="leave the whole system out")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -75,7 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for clone, path in zip(clones, repositories, strict=True)
             for case in measure(clone, path.name, options.repeat)
         ]
-        figures = {**summary(cases), **(system_share(clones) if options.system else {})}
+        shared = clones if options.repositories else system_share.samples(folder)
+        shares = {} if options.engine_only else system_share.measure(shared)
+        figures = {**summary(cases), **shares}
     print(json.dumps({"bench": "backfill", "checked": True, "figures": figures}))
 
 
@@ -101,9 +103,11 @@ def _case(repository: Path, instants: Sequence[datetime], patterns: Sequence[str
 def _run(repository: Path, instants: Sequence[datetime], patterns: Sequence[str]) -> Case:
     result, engine_s = _timed(lambda: _count(repository, patterns, instants))
     commits = [cell.commit for cell in result.cells[patterns[0]]]
-    counts, greps_s = _timed(lambda: _each_grep(repository, commits, patterns))
-    _, one_grep_s = _timed(lambda: _each_grep(repository, commits, patterns, at_once=True))
-    _check(result, counts)
+    counts, greps_s = _timed(
+        lambda: {text: [_grep(repository, commit, [text]) for commit in commits] for text in patterns}
+    )
+    at_once, one_grep_s = _timed(lambda: [_grep(repository, commit, patterns) for commit in commits])
+    _check(result, counts, at_once)
     return Case(len(instants), len(patterns), engine_s, greps_s, one_grep_s, result.files, result.blobs)
 
 
@@ -119,15 +123,6 @@ def summary(cases: Sequence[Case]) -> dict[str, float]:
         figures[f"ceiling_{key}"] = round(files / max(1, blobs) * patterns, 2)
         if patterns > 1:
             figures[f"speedup_{key}_one_grep"] = round(sum(case.one_grep_s for case in chosen) / engine_s, 2)
-    return figures
-
-
-def system_share(repositories: Sequence[Path]) -> Mapping[str, float]:
-    """Figures of the whole system beside the engine alone, from ``bench.system_share.measure(repositories)``."""
-    if importlib.util.find_spec("bench.system_share") is None:
-        raise SystemExit("bench.system_share is not in this checkout: leave --system out")
-    module = importlib.import_module("bench.system_share")
-    figures: Mapping[str, float] = module.measure(repositories)
     return figures
 
 
@@ -153,14 +148,6 @@ def _count(repository: Path, patterns: Sequence[str], instants: Sequence[datetim
     return engine.count(repository, None, CountRequest(queries=queries))
 
 
-def _each_grep(
-    repository: Path, commits: Sequence[str | None], patterns: Sequence[str], *, at_once: bool = False
-) -> dict[str, list[int]]:
-    if at_once:
-        return {"": [_grep(repository, commit, patterns) for commit in commits]}
-    return {text: [_grep(repository, commit, [text]) for commit in commits] for text in patterns}
-
-
 def _grep(repository: Path, commit: str | None, patterns: Sequence[str]) -> int:
     if commit is None:
         return 0
@@ -176,11 +163,15 @@ def _grep(repository: Path, commit: str | None, patterns: Sequence[str]) -> int:
     return found.stdout.count(b"\n")
 
 
-def _check(result: CountResult, counts: Mapping[str, Sequence[int]]) -> None:
+def _check(result: CountResult, counts: Mapping[str, Sequence[int]], at_once: Sequence[int]) -> None:
     for text, expected in counts.items():
         counted = [cell.value for cell in result.cells[text]]
         if counted != list(expected):
             raise SystemExit(f"counts of {text!r} differ: {counted} here, {list(expected)} by git grep")
+    # No two of the patterns can overlap, so the one grep for all finds what all of them find.
+    summed = [sum(frame) for frame in zip(*counts.values(), strict=True)]
+    if summed != list(at_once):
+        raise SystemExit(f"one git grep for all patterns found {list(at_once)}, each by itself {summed}")
 
 
 def _bare_clone(repository: Path, target: Path) -> Path:
