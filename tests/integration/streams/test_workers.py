@@ -152,9 +152,7 @@ def test_from_an_insight_to_its_cells_by_both_ways(
     with start_worker(settings) as worker:
         publisher.publish(first)
         publisher.publish([created])
-        eventually(
-            lambda: jobs_of(reader, int(created.key)).total, "the first requests", timeout_s=WAIT_S
-        )
+        eventually(lambda: jobs_of(reader, int(created.key)).total, "the first requests", timeout_s=WAIT_S)
         publisher.publish([registration(late)])
         wait_counted(reader, created, 4)
         assert worker.terminate() == 0
