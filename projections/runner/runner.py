@@ -48,7 +48,14 @@ TRANSIENT: Final = (
     AlchemyInterfaceError,
     DatabaseUnreachable,
 )
-"""What time mends: retried for ever, never a dead letter."""
+"""What time mends: retried for ever, never a dead letter. Of these, PROGRAM_LIMITS are no outage: ask them first."""
+PROGRAM_LIMITS: Final = (
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,
+    psycopg.errors.TooManyColumns,
+    psycopg.errors.TooManyArguments,
+)
+"""SQLSTATE class 54, which psycopg calls operational: a row that Postgres can never hold, so no retry mends it."""
 
 _STATES: Final[dict[type[MustStop], State]] = {
     LogMismatch: State.LOG_MISMATCH,
@@ -148,6 +155,8 @@ class Runner:
             try:
                 rows = self._write(connection, batch)
                 break
+            except PROGRAM_LIMITS as error:
+                raise self._unwritable(batch, error) from error
             except TRANSIENT as error:
                 self._log.warning("write_retried", pause_s=pause_s, error=str(error))
                 connection.close()
@@ -156,17 +165,18 @@ class Runner:
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 connection = self._reconnect(connection)
             except (psycopg.Error, TypeError, ValueError, ArithmeticError, LookupError) as error:
-                places = ", ".join(
-                    f"{step.topic}/{step.partition}@{step.fetched_from}" for step in batch.moves
-                )
-                raise FoldFailed(
-                    f"the rows of {self._projection.name} could not be written (batch from {places}): {error!r}",
-                    remedy="Correct the fold or its writer (nothing was written or skipped), then start the projector again.",
-                ) from error
+                raise self._unwritable(batch, error) from error
         name = self._projection.name
         metrics.PROJECTION_BATCH_SECONDS.labels(name).observe(time.monotonic() - began_s)
         metrics.PROJECTION_ROWS.labels(name).inc(rows)
         return connection
+
+    def _unwritable(self, batch: Batch, error: Exception) -> FoldFailed:
+        places = ", ".join(f"{step.topic}/{step.partition}@{step.fetched_from}" for step in batch.moves)
+        return FoldFailed(
+            f"the rows of {self._projection.name} could not be written (batch from {places}): {error!r}",
+            remedy="Correct the fold or its writer (nothing was written or skipped), then start the projector again.",
+        )
 
     def _reconnect(self, connection: Connection) -> Connection:
         try:
