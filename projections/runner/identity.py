@@ -28,7 +28,7 @@ def check(
     marks: Watermarks,
     last_crc32: int | None,
 ) -> None:
-    """Compare a checkpoint with the log; ``last_crc32`` is that of the last record applied, re-read (None: expired).
+    """Compare a checkpoint with the log; ``last_crc32`` is that of the last record applied, re-read (None: there is none there).
 
     Raises LogMismatch, LogTruncated.
     """

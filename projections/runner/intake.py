@@ -229,9 +229,12 @@ class Intake:
                 identity.check(found, cluster_id, topic_ids[found.topic], at, checksums.get(partition))
         return claimed
 
-    def _last_checksums(self, offsets: dict[Partition, int]) -> dict[Partition, int]:
-        """CRC-32 of the record at each offset; all of them are on the log."""
-        found: dict[Partition, int] = {}
+    def _last_checksums(self, offsets: dict[Partition, int]) -> dict[Partition, int | None]:
+        """CRC-32 of the record at each offset; None where the log goes on without one.
+
+        Raises KafkaError when the broker did not say in time: that is an outage, not another log.
+        """
+        found: dict[Partition, int | None] = {}
         if not offsets:
             return found
         deadline_s = time.monotonic() + _LAST_RECORDS_TIMEOUT_S
@@ -242,9 +245,15 @@ class Intake:
             while len(found) < len(offsets) and time.monotonic() < deadline_s:
                 for record in reader.poll(len(offsets), 0.5):
                     partition = (record.topic, record.partition)
-                    if offsets[partition] == record.offset:
-                        found[partition] = record_crc32(record)
+                    if partition not in found:
+                        met = record.offset == offsets[partition]
+                        found[partition] = record_crc32(record) if met else None
                         reader.pause([partition])
+        if missing := sorted(offsets.keys() - found.keys()):
+            raise KafkaError(
+                f"the last records applied of {', '.join(_shown(missing))} were not read within {_LAST_RECORDS_TIMEOUT_S:g} s",
+                remedy="Nothing to do while the broker is slow: the projector tries again.",
+            )
         return found
 
 
