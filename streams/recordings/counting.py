@@ -26,6 +26,9 @@ from streams.search.query import QueryError, parse, validate_for_insight
 MAX_RESULT_BYTES: Final = 800_000
 """Of one result's series; the envelope and its headers fit above it, below what the log takes."""
 MAX_CAPTURE_BYTES: Final = 100
+_ENTRY_BYTES: Final = 100
+"""An index, a value and a commit id of up to 64 digits, with their punctuation."""
+_NUL_PICTURE: Final = "\u2400"
 TOO_LARGE: Final = "result-too-large"
 INVALID_QUERY: Final = "invalid-query"
 
@@ -149,13 +152,17 @@ def refused(task: Task) -> SearchFailed | None:
 def completed_id(payload: SearchCompleted) -> str:
     """Follows from request, attempt and split."""
     parts = () if payload.split == 1 else (payload.split,)
-    return derived_event_id("search.completed", payload.request_id, payload.attempt, *parts)
+    return derived_event_id(
+        "search.completed", payload.repository_id, payload.request_id, payload.attempt, *parts
+    )
 
 
 def failed_id(payload: SearchFailed) -> str:
     """Follows from request and attempt; refused series of the same attempt have an id of their own."""
     parts = (INVALID_QUERY,) if payload.reason == INVALID_QUERY else ()
-    return derived_event_id("search.failed", payload.request_id, payload.attempt, *parts)
+    return derived_event_id(
+        "search.failed", payload.repository_id, payload.request_id, payload.attempt, *parts
+    )
 
 
 def _failed(
@@ -221,7 +228,7 @@ def _row(index: int, cell: Cell, captures: Mapping[str, int] | None) -> _Row:
     if cell.complete:
         counted = {"": cell.value} if captures is None else _cut(captures)
         entries = tuple(sorted((label, value) for label, value in counted.items() if value))
-        size_bytes = sum(len(label.encode()) + 80 for label, _ in entries)
+        size_bytes = sum(len(msgspec.json.encode(label)) + _ENTRY_BYTES for label, _ in entries)
     if not cell.complete or size_bytes > MAX_RESULT_BYTES:
         incomplete = IncompleteCell(
             index=index, value=cell.value, reason=cell.reason or TOO_LARGE, commit=cell.commit
@@ -269,9 +276,16 @@ def _ranges(indexes: Iterable[int]) -> list[IndexRange]:
 
 
 def _cut(captures: Mapping[str, int]) -> dict[str, int]:
-    """Captured values cut to 100 bytes; those that are equal then are one."""
+    """Captured values cut to 100 bytes; those that are equal then are one.
+
+    A NUL, which no database keeps as text, is shown by its picture.
+    """
     found: dict[str, int] = {}
     for label, value in captures.items():
-        cut = label.encode("utf-8", "replace")[:MAX_CAPTURE_BYTES].decode("utf-8", "ignore")
+        cut = (
+            label.replace("\0", _NUL_PICTURE)
+            .encode("utf-8", "replace")[:MAX_CAPTURE_BYTES]
+            .decode("utf-8", "ignore")
+        )
         found[cut] = found.get(cut, 0) + value
     return found

@@ -8,6 +8,8 @@ from streams.search.git.command import Git
 from streams.search.protocol import EngineError, RepositoryState
 
 _COMMON_NAMES = ("main", "master", "trunk")
+_LATEST_S = 253_370_764_800
+"""9999-01-01: git keeps any number as a commit's time, a date does not."""
 
 
 def default_branch(repository: Path) -> str | None:
@@ -31,7 +33,8 @@ def _default_branch(git: Git) -> tuple[str | None, str | None]:
     )
     tips: dict[str, str] = {}
     head = remote = ""
-    for line in listed.decode(errors="surrogateescape").splitlines():
+    # By line feeds alone: a branch may hold what Unicode calls a line separator, never a space.
+    for line in listed.decode(errors="surrogateescape").rstrip("\n").split("\n") if listed else ():
         ref, oid, target = line[1:].split(" ")
         name = ref.removeprefix("refs/heads/")
         if name == ref:
@@ -96,4 +99,7 @@ def describe(repository: Path) -> RepositoryState:
 
 
 def _time_of(line: bytes) -> datetime | None:
-    return datetime.fromtimestamp(int(line.split(b" ", 1)[0]), UTC) if line else None
+    if not line:
+        return None
+    seconds = int(line.split(b" ", 1)[0])
+    return datetime.fromtimestamp(min(seconds, _LATEST_S), UTC)

@@ -56,6 +56,23 @@ def test_captured_values_over_time(tmp_path: Path) -> None:
     assert values(result, query) == [0, 2, 2]
 
 
+def test_names_and_dates_that_only_git_takes(tmp_path: Path) -> None:
+    repository = one_commit(tmp_path, {"a": b"TODO"})
+    for name in ("line\u2028separator", "next\u0085line"):
+        git(repository, "branch", name, "main")
+    tree = git(repository, "rev-parse", "main^{tree}").decode().strip()
+    text = f"tree {tree}\nauthor A <a@example.com> 0 +0000\ncommitter A <a@example.com> 999999999999999 +0000\n\nx\n"
+    commit = (
+        git(repository, "hash-object", "-t", "commit", "-w", "--stdin", stdin=text.encode()).decode().strip()
+    )
+    git(repository, "update-ref", "refs/heads/main", commit)
+    state = describe(repository)
+    assert (state.default_branch, state.tip) == ("main", commit)
+    assert state.last_commit_at is not None
+    assert state.last_commit_at.year == 9999
+    assert values(count(repository, "TODO", at=[day(2)]), "TODO") == [0]
+
+
 def test_what_is_no_repository(tmp_path: Path) -> None:
     inside = one_commit(tmp_path, {"a": b"TODO"}) / "hooks"
     inside.mkdir(exist_ok=True)

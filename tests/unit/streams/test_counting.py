@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from schemas.codec import MAX_RECORD_BYTES, encode
+from schemas.codec import MAX_RECORD_BYTES, decode, encode
+from schemas.envelope import Event, Record
 from schemas.events import SeriesKind
 from schemas.ids import derived_event_id
 from streams.recordings import counting
@@ -73,7 +74,9 @@ def test_zeros_are_covered_without_a_row_and_holes_stand_apart() -> None:
         (673, 2, "missing-object")
     ]
     assert (payload.attempt, payload.matcher_version, payload.statistics.skipped) == (2, 1, {"binary": 3})
-    assert completed_id(payload) == derived_event_id("search.completed", payload.request_id, 2)
+    assert completed_id(payload) == derived_event_id(
+        "search.completed", payload.repository_id, payload.request_id, 2
+    )
 
 
 def test_one_pass_serves_several_requests_and_is_paid_for_once() -> None:
@@ -156,6 +159,30 @@ def test_large_results_are_split_and_every_part_fits_the_log() -> None:
     assert sorted(covered) == list(range(671, 683))
     assert sum(sum(payload.series[0].values) for payload in payloads) == 18_000
     assert msgspec.json.encode(payloads)
+
+
+def test_control_characters_are_reckoned_as_they_are_written() -> None:
+    task = task_of(
+        dispatched(request(series=[requested("patternType:regexp v=(.*)", [(671, 683)], SeriesKind.CAPTURE)]))
+    )
+    control = "".join(chr(code) for code in range(1, 32)) * 3
+    captures = tuple({f"{frame}-{number}-{control}": 1 for number in range(400)} for frame in range(12))
+    cells = tuple(Cell(value=400, commit="a" * 64) for _ in range(12))
+    payloads = completed([task], result({"0:0": cells}, {"0:0": captures}))
+    assert sum(sum(payload.series[0].values) for payload in payloads) == 4_800
+    for payload in payloads:
+        key, value, _ = encode(event(payload))
+        assert len(key) + len(value) < MAX_RECORD_BYTES
+
+
+def test_a_captured_nul_becomes_its_picture_so_that_the_result_can_be_read() -> None:
+    task = task_of(
+        dispatched(request(series=[requested("patternType:regexp v=(.*)", [(671, 672)], SeriesKind.CAPTURE)]))
+    )
+    [payload] = completed([task], result({"0:0": (Cell(value=1, commit=COMMIT),)}, {"0:0": ({"a\0b": 1},)}))
+    assert payload.series[0].captures == ["a␀b"]
+    key, value, headers = encode(event(payload))
+    assert isinstance(decode(Record("millstream.results", 0, 0, 0, key, value, headers)), Event)
 
 
 def test_a_frame_too_large_for_the_log_is_incomplete_never_cut_silently(
