@@ -33,7 +33,7 @@ INSIGHTS: Final = Projection(
 )
 RECORDINGS: Final = Projection(
     name="recordings",
-    version=1,
+    version=2,
     topics=(Topic.RECORDINGS, Topic.RESULTS, Topic.WORK_INTERACTIVE, Topic.WORK_BACKGROUND),
     metadata=recordings_tables.METADATA,
     prepare=prepared(recordings_fold.fold, RowWriter(recordings_tables.METADATA)),

@@ -24,6 +24,9 @@ _BATCH: Final = 5_000
 _POLL_S: Final = 2.0
 _SILENT_POLLS: Final = 15
 
+Request = tuple[int, str]
+"""(repository id, request id)."""
+
 
 @dataclass(slots=True)
 class Chain:
@@ -31,10 +34,10 @@ class Chain:
 
     created: Position | None = None
     created_ms: int = 0
-    requests: set[str] = field(default_factory=set)
-    results: dict[str, CountingStatistics] = field(default_factory=dict)
-    """By request id: what its first result says about the pass."""
-    failures: set[str] = field(default_factory=set)
+    requests: set[Request] = field(default_factory=set)
+    results: dict[Request, CountingStatistics] = field(default_factory=dict)
+    """By request: what its first result says about the pass."""
+    failures: set[Request] = field(default_factory=set)
     """Requests that failed for good."""
     last_result_ms: int = 0
 
@@ -74,12 +77,12 @@ def tally(records: Iterable[Record], insight_id: int) -> Chain:
             case InsightCreated(insight_id=owner) if owner == insight_id and chain.created is None:
                 chain.created, chain.created_ms = record.position, record.timestamp_ms
             case RecordingRequested(request=request) if request.insight_id == insight_id:
-                chain.requests.add(request.request_id)
+                chain.requests.add((request.repository_id, request.request_id))
             case SearchCompleted(insight_id=owner) as result if owner == insight_id:
-                chain.results.setdefault(result.request_id, result.statistics)
+                chain.results.setdefault((result.repository_id, result.request_id), result.statistics)
                 chain.last_result_ms = max(chain.last_result_ms, record.timestamp_ms)
             case SearchFailed(insight_id=owner, final=True) as failure if owner == insight_id:
-                chain.failures.add(failure.request_id)
+                chain.failures.add((failure.repository_id, failure.request_id))
     return chain
 
 

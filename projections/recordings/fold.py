@@ -10,7 +10,6 @@ from projections.folding import Folding
 from schemas.events import RecordingDispatched, RecordingRequested, SearchCompleted, SearchFailed
 
 _REQUESTED: Final = (
-    "repository_id",
     "insight_id",
     "creator",
     "lane",
@@ -35,15 +34,14 @@ _RULES: Final[Mapping[str, Rule]] = {
 
 def fold(events: Sequence[Folding]) -> list[Upsert]:
     """The rows that ``events`` change; a row begins with whichever of its topics is read first."""
-    jobs = SparseTable("insights_query_runner_jobs", ("request_id",), _RULES)
+    jobs = SparseTable("insights_query_runner_jobs", ("repository_id", "request_id"), _RULES)
     for folding in events:
         event = folding.event
         match event.data:
             case RecordingRequested() as data:
                 request = data.request
                 jobs.set(
-                    (request.request_id,),
-                    repository_id=request.repository_id,
+                    (request.repository_id, request.request_id),
                     insight_id=request.insight_id,
                     creator=request.creator,
                     lane=request.lane.value,
@@ -58,16 +56,20 @@ def fold(events: Sequence[Folding]) -> list[Upsert]:
             case RecordingDispatched() as data:
                 for dispatched in data.requests:
                     jobs.set(
-                        (dispatched.request.request_id,),
+                        (dispatched.request.repository_id, dispatched.request.request_id),
                         dispatched_at=event.time,
                         dispatched_attempt=dispatched.attempt,
                         deadline=data.deadline,
                     )
             case SearchCompleted() as data:
-                jobs.set((data.request_id,), completed_at=event.time, completed_attempt=data.attempt)
+                jobs.set(
+                    (data.repository_id, data.request_id),
+                    completed_at=event.time,
+                    completed_attempt=data.attempt,
+                )
             case SearchFailed() as data:
                 jobs.set(
-                    (data.request_id,),
+                    (data.repository_id, data.request_id),
                     failed_at=event.time,
                     failed_attempt=data.attempt,
                     failed_final=data.final,

@@ -2,14 +2,18 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ARRAY, BigInteger, Connection, Select, Text, cast, func, select, tuple_
 
 from projections.recordings.tables import JOBS
 from schemas.events import Lane, RecordingRequest
 
+RequestKey: TypeAlias = tuple[int, str]
+"""(repository id, request id): what names a request; a request id alone may be stated for two repositories."""
+
+_KEY: Final = tuple_(JOBS.c.repository_id, JOBS.c.request_id)
 _decode_request: Final = msgspec.json.Decoder(RecordingRequest).decode
 
 
@@ -49,10 +53,12 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         return self.queued + self.processing + self.errored
 
 
-def pending(connection: Connection, lane: Lane, limit: int, excluding: Collection[str] = ()) -> list[Waiting]:
+def pending(
+    connection: Connection, lane: Lane, limit: int, excluding: Collection[RequestKey] = ()
+) -> list[Waiting]:
     """Requests to be dispatched next: by priority (lower first), then as they were asked for.
 
-    ``excluding`` are request ids that the caller has dispatched already, whether the table shows it or not.
+    ``excluding`` are requests that the caller has dispatched already, whether the table shows it or not.
     """
     query = (
         select(JOBS.c.request, JOBS.c.requested_at, JOBS.c.failed_attempt)
@@ -62,11 +68,11 @@ def pending(connection: Connection, lane: Lane, limit: int, excluding: Collectio
             JOBS.c.failed_final.is_not(True),
             JOBS.c.state.in_(("queued", "errored")),
         )
-        .order_by(JOBS.c.priority, JOBS.c.requested_at, JOBS.c.request_id.collate("C"))
+        .order_by(JOBS.c.priority, JOBS.c.requested_at, JOBS.c.request_id.collate("C"), JOBS.c.repository_id)
         .limit(limit)
     )
     if excluding:
-        query = query.where(JOBS.c.request_id.not_in(list(excluding)))
+        query = query.where(_KEY.not_in(_listed(excluding)))
     return [
         Waiting(request=_decode_request(request), requested_at=requested_at, attempts=attempts or 0)
         for request, requested_at, attempts in connection.execute(query)
@@ -83,7 +89,7 @@ def in_flight(connection: Connection) -> list[InFlight]:
             JOBS.c.state == "processing",
             JOBS.c.request.is_not(None),
         )
-        .order_by(JOBS.c.deadline, JOBS.c.request_id.collate("C"))
+        .order_by(JOBS.c.deadline, JOBS.c.request_id.collate("C"), JOBS.c.repository_id)
     )
     return [
         InFlight(
@@ -106,12 +112,12 @@ def progress(connection: Connection, insight_ids: Collection[int]) -> dict[int, 
     return {identity: Progress(**states) for identity, states in counts.items()}
 
 
-def exists(connection: Connection, request_ids: Collection[str]) -> set[str]:
-    """Those of ``request_ids`` that have been requested."""
-    query = select(JOBS.c.request_id).where(
-        JOBS.c.request_id.in_(list(request_ids)), JOBS.c.requested_at.is_not(None)
+def exists(connection: Connection, keys: Collection[RequestKey]) -> set[RequestKey]:
+    """Those of ``keys`` that have been requested."""
+    query = select(JOBS.c.repository_id, JOBS.c.request_id).where(
+        _KEY.in_(_listed(keys)), JOBS.c.requested_at.is_not(None)
     )
-    return set(connection.scalars(query))
+    return {(repository_id, request_id) for repository_id, request_id in connection.execute(query)}
 
 
 class Attempts(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,15 +128,30 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
 
 
-def attempts(connection: Connection, request_ids: Collection[str]) -> dict[str, Attempts]:
-    """What the table shows of those of ``request_ids`` that it knows: the dispatcher compares it with its memory."""
+def attempts(connection: Connection, keys: Collection[RequestKey]) -> dict[RequestKey, Attempts]:
+    """What the table shows of those of ``keys`` that it knows: the dispatcher compares it with its memory."""
     query = select(
+        JOBS.c.repository_id,
         JOBS.c.request_id,
         JOBS.c.state,
         func.coalesce(JOBS.c.dispatched_attempt, 0),
         func.coalesce(JOBS.c.failed_attempt, 0),
-    ).where(JOBS.c.request_id.in_(list(request_ids)))
+    ).where(_KEY.in_(_listed(keys)))
     return {
-        request_id: Attempts(state=state, dispatched=dispatched, failed=failed)
-        for request_id, state, dispatched, failed in connection.execute(query)
+        (repository_id, request_id): Attempts(state=state, dispatched=dispatched, failed=failed)
+        for repository_id, request_id, state, dispatched, failed in connection.execute(query)
     }
+
+
+def _listed(keys: Collection[RequestKey]) -> Select[tuple[int, str]]:
+    """``keys`` as rows of two array parameters: a statement may bear 65,535 parameters, and a queue is longer."""
+    pairs = list(keys)
+    rows = (
+        func.unnest(
+            cast([repository_id for repository_id, _ in pairs], ARRAY(BigInteger)),
+            cast([request_id for _, request_id in pairs], ARRAY(Text)),
+        )
+        .table_valued("repository_id", "request_id")
+        .render_derived()
+    )
+    return select(rows.c.repository_id, rows.c.request_id)

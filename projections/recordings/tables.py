@@ -1,6 +1,7 @@
 """Table of the recordings projection; the schema name is a placeholder for a generation's schema.
 
-Every column has one topic that writes it; ``state`` is computed from them, so that the order in which the
+The repository belongs to the key: it decides the partition, and two partitions may state one request id, whose
+rows would otherwise depend on which is read first. Every column has one topic that writes it; ``state`` is computed from them, so that the order in which the
 topics are read cannot be seen.
 """
 
@@ -36,9 +37,9 @@ end
 JOBS = Table(
     "insights_query_runner_jobs",
     METADATA,
+    Column("repository_id", BigInteger, primary_key=True, autoincrement=False),
     Column("request_id", Text, primary_key=True),
     # written by millstream.recordings
-    Column("repository_id", BigInteger),
     Column("insight_id", BigInteger),
     Column("creator", Text),
     Column("lane", Text),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -23,6 +23,15 @@ WORK_TOPICS: Final = {
     Lane.SCHEDULED: Topic.WORK_BACKGROUND,
     Lane.BACKFILL: Topic.WORK_BACKGROUND,
 }
+
+
+RequestKey: TypeAlias = tuple[int, str]
+"""(repository id, request id): another repository's request may bear the same id."""
+
+
+def key_of(request: RecordingRequest) -> RequestKey:
+    """What names ``request``."""
+    return request.repository_id, request.request_id
 
 
 class Outstanding(msgspec.Struct, frozen=True):
@@ -49,36 +58,36 @@ class Dispatch(msgspec.Struct, frozen=True):
     @property
     def event_id(self) -> str:
         """Follows from the requests and their attempts, so that the same dispatch twice is one event."""
-        parts = [(one.request.request_id, one.attempt) for one in self.payload.requests]
-        return derived_event_id("recording.dispatched", *[part for pair in parts for part in pair])
+        parts = [(*key_of(one.request), one.attempt) for one in self.payload.requests]
+        return derived_event_id("recording.dispatched", *[part for named in parts for part in named])
 
 
 class Reckoning(msgspec.Struct, frozen=True):
     """What became of the outstanding requests: ``left`` still go on, ``visible`` of them are shown as dispatched,
-    ``errored`` ended in a failure that is not the last one (attempt by request id)."""
+    ``errored`` ended in a failure that is not the last one (attempt by request)."""
 
-    left: dict[str, Outstanding]
-    visible: set[str]
-    errored: dict[str, int]
+    left: dict[RequestKey, Outstanding]
+    visible: set[RequestKey]
+    errored: dict[RequestKey, int]
 
 
-def reckon(outstanding: Mapping[str, Outstanding], shown: Mapping[str, Outcome]) -> Reckoning:
+def reckon(outstanding: Mapping[RequestKey, Outstanding], shown: Mapping[RequestKey, Outcome]) -> Reckoning:
     """Compare memory with the projection. A request not yet shown as dispatched is kept: it was dispatched from here."""
-    left: dict[str, Outstanding] = {}
-    visible: set[str] = set()
-    errored: dict[str, int] = {}
-    for request_id, one in outstanding.items():
-        outcome = shown.get(request_id)
+    left: dict[RequestKey, Outstanding] = {}
+    visible: set[RequestKey] = set()
+    errored: dict[RequestKey, int] = {}
+    for key, one in outstanding.items():
+        outcome = shown.get(key)
         if outcome is None:
-            left[request_id] = one
+            left[key] = one
         elif outcome.ended:
             continue
         elif outcome.failed_attempt >= one.attempt:
-            errored[request_id] = one.attempt
+            errored[key] = one.attempt
         else:
-            left[request_id] = one
+            left[key] = one
             if outcome.dispatched_attempt >= one.attempt:
-                visible.add(request_id)
+                visible.add(key)
     return Reckoning(left, visible, errored)
 
 

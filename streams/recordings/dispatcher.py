@@ -29,8 +29,10 @@ from streams.recordings.dispatch import (
     Dispatch,
     Outcome,
     Outstanding,
+    RequestKey,
     dispatches,
     in_order,
+    key_of,
     pause_after_s,
     reckon,
 )
@@ -81,10 +83,10 @@ class Dispatcher:
         self._is_leader = is_leader
         self._holds = False
         self._take_over: Vector | None = None
-        self._outstanding: dict[str, Outstanding] = {}
+        self._outstanding: dict[RequestKey, Outstanding] = {}
         self._windows = {name: Window() for name in _WINDOWS}
-        self._paused_until_s: dict[str, float] = {}
-        self._not_ready: set[str] = set()
+        self._paused_until_s: dict[RequestKey, float] = {}
+        self._not_ready: set[RequestKey] = set()
         self._ready_checked_s = 0.0
         self._seen_moves = -1
         self._looked_s = 0.0
@@ -154,7 +156,7 @@ class Dispatcher:
         deadline = self._context.now() + timedelta(seconds=self._policy.deadline_s)
         await self._publish(dispatches(picked, partition_of, deadline))
         for one in picked:
-            self._outstanding[one.request.request_id] = Outstanding(one.request.lane, one.attempt)
+            self._outstanding[key_of(one.request)] = Outstanding(one.request.lane, one.attempt)
 
     async def _publish(self, events: Sequence[Dispatch]) -> None:
         now = self._context.now()
@@ -173,10 +175,10 @@ class Dispatcher:
             before = self._outstanding
             reckoning = reckon(before, _outcomes(recordings.attempts(connection, before)))
             self._outstanding = reckoning.left
-            for request_id, attempt in reckoning.errored.items():
-                self._paused_until_s[request_id] = now_s + pause_after_s(attempt)
+            for key, attempt in reckoning.errored.items():
+                self._paused_until_s[key] = now_s + pause_after_s(attempt)
             self._paused_until_s = {
-                name: until for name, until in self._paused_until_s.items() if until > now_s
+                key: until for key, until in self._paused_until_s.items() if until > now_s
             }
             hidden = {*self._outstanding.keys() - reckoning.visible, *self._paused_until_s}
             picked: list[DispatchedRequest] = []
@@ -192,18 +194,18 @@ class Dispatcher:
                     *((room, lane) for lane in lanes),
                 ]:
                     found = self._pick_lane(connection, lane, min(wanted, room), hidden)
-                    hidden.update(one.request.request_id for one in found)
+                    hidden.update(key_of(one.request) for one in found)
                     picked += found
                     room -= len(found)
         return picked
 
     def _pick_lane(
-        self, connection: Connection, lane: Lane, wanted: int, hidden: set[str]
+        self, connection: Connection, lane: Lane, wanted: int, hidden: set[RequestKey]
     ) -> list[DispatchedRequest]:
         """Up to ``wanted`` requests whose repository is ready, or failed to become so (the runner says why)."""
         found: list[DispatchedRequest] = []
         while len(found) < wanted:
-            taken = hidden.union(self._not_ready, (one.request.request_id for one in found))
+            taken = hidden.union(self._not_ready, (key_of(one.request) for one in found))
             waiting = recordings.pending(connection, lane, wanted - len(found), taken)
             if not waiting:
                 break
@@ -211,7 +213,7 @@ class Dispatcher:
             for one in waiting:
                 repository = known.get(one.request.repository_id)
                 if repository is None or repository.clone_state == "waiting":
-                    self._not_ready.add(one.request.request_id)
+                    self._not_ready.add(key_of(one.request))
                     continue
                 location = RepositoryLocation(
                     path=repository.path,
@@ -223,20 +225,20 @@ class Dispatcher:
                 )
         return list(in_order(found))
 
-    def _read_in_flight(self) -> dict[str, Outstanding]:
+    def _read_in_flight(self) -> dict[RequestKey, Outstanding]:
         with self._office.reader.snapshot(("recordings",)) as snapshot:
             return {
-                one.request.request_id: Outstanding(one.request.lane, one.attempt)
+                key_of(one.request): Outstanding(one.request.lane, one.attempt)
                 for one in recordings.in_flight(snapshot.connection)
             }
 
 
-def _outcomes(shown: Mapping[str, recordings.Attempts]) -> dict[str, Outcome]:
+def _outcomes(shown: Mapping[RequestKey, recordings.Attempts]) -> dict[RequestKey, Outcome]:
     return {
-        request_id: Outcome(
+        key: Outcome(
             ended=found.state in ("completed", "failed"),
             dispatched_attempt=found.dispatched,
             failed_attempt=found.failed,
         )
-        for request_id, found in shown.items()
+        for key, found in shown.items()
     }

@@ -38,8 +38,8 @@ SOURCE: Final = "//millstream/queryrunner"
 _REMEMBERED: Final = 20_000
 _log = structlog.get_logger()
 
-Attempt = tuple[str, int]
-"""(request id, attempt)."""
+Attempt = tuple[int, str, int]
+"""(repository id, request id, attempt)."""
 
 
 class RunnerPolicy(msgspec.Struct, frozen=True):
@@ -99,7 +99,7 @@ class QueryRunner:
                 continue
             for one in received.event.data.requests:
                 repositories = by_partition[received.position.partition]
-                attempt = (one.request.request_id, one.attempt)
+                attempt = _attempt(one)
                 # A batch that was not acknowledged in time comes again: what is on the log already is not redone.
                 if attempt not in self._done:
                     repositories[one.request.repository_id][attempt] = Work(received.event, one)
@@ -122,7 +122,7 @@ class QueryRunner:
 
     async def _repository(self, works: Sequence[Work], pool: CountingPool, context: Context) -> None:
         """All requests for one repository: in one pass where that is possible."""
-        causes = {(work.dispatched.request.request_id, work.dispatched.attempt): work.cause for work in works}
+        causes = {_attempt(work.dispatched): work.cause for work in works}
         tasks = [task_of(work.dispatched) for work in works]
         outcomes: list[SearchCompleted | SearchFailed] = []
         for together in passes(tasks):
@@ -166,7 +166,7 @@ class QueryRunner:
 
 def _event(outcome: SearchCompleted | SearchFailed, causes: dict[Attempt, Event], context: Context) -> Event:
     event_id = completed_id(outcome) if isinstance(outcome, SearchCompleted) else failed_id(outcome)
-    cause = causes[outcome.request_id, outcome.attempt]
+    cause = causes[outcome.repository_id, outcome.request_id, outcome.attempt]
     return new_event(
         outcome,
         source=SOURCE,
@@ -175,6 +175,10 @@ def _event(outcome: SearchCompleted | SearchFailed, causes: dict[Attempt, Event]
         cause=cause,
         correlation_id=outcome.request_id,
     )
+
+
+def _attempt(dispatched: DispatchedRequest) -> Attempt:
+    return dispatched.request.repository_id, dispatched.request.request_id, dispatched.attempt
 
 
 def _cost(works: dict[Attempt, Work]) -> float:

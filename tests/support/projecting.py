@@ -17,11 +17,12 @@ from schemas.codec import encode, new_event
 from schemas.envelope import Event, Position, Record
 from schemas.events import IncompleteCell, SearchCompleted, SearchFailed, SeriesResult
 from schemas.grid import Interval, TimeUnit
+from schemas.ids import SeriesIdentity, series_id
 from schemas.registry import Payload
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
-SERIES = "s:" + "A" * 64
-OTHER_SERIES = "s:" + "B" * 64
+SERIES = series_id(SeriesIdentity(query="q0"))
+OTHER_SERIES = series_id(SeriesIdentity(query="q1"))
 COMMIT = "c" * 40
 Row = tuple[object, ...]
 Tables = dict[str, list[Row]]

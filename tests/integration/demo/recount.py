@@ -23,8 +23,8 @@ class Recount:
 
     created: list[str] = field(default_factory=list)
     series: list[str] = field(default_factory=list)
-    requests: set[str] = field(default_factory=set)
-    completed: list[str] = field(default_factory=list)
+    requests: set[tuple[int, str]] = field(default_factory=set)
+    completed: list[tuple[int, str]] = field(default_factory=list)
     files: int = 0
     blobs: int = 0
     counting_s: float = 0.0
@@ -73,9 +73,9 @@ def _take(told: Recount, event: Event, record: Record, insight_id: int) -> None:
                         for index in range(series.first_index, series.end_index)
                     }
     elif isinstance(data, RecordingRequested) and data.request.insight_id == insight_id:
-        told.requests.add(data.request.request_id)
+        told.requests.add((data.request.repository_id, data.request.request_id))
     elif isinstance(data, SearchCompleted) and data.insight_id == insight_id:
-        told.completed.append(data.request_id)
+        told.completed.append((data.repository_id, data.request_id))
         told.files += data.statistics.files
         told.blobs += data.statistics.blobs
         told.counting_s += data.statistics.duration_s

@@ -5,11 +5,14 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
+from sqlalchemy import Engine
 
 from projections.catalogue import INSIGHTS, RECORDINGS, REPOSITORIES, SERIES_POINTS
 from projections.folding import Folding
 from projections.generations import Generation
 from projections.projection import Projection
+from projections.reading import Reader
+from projections.recordings import queries as recordings
 from schemas.events import (
     BackfillPlanned,
     DispatchedRequest,
@@ -179,3 +182,38 @@ def test_the_state_of_a_job_is_that_of_its_newest_outcome(place: Place) -> None:
         ("r1-2", "completed", 3, None, None, 2),
         ("r1-3", "completed", 1, None, None, 2),
     ]
+
+
+def test_one_request_id_in_two_repositories_is_two_jobs(place: Place, app: Engine) -> None:
+    connection, _ = place(RECORDINGS)
+    said: list[tuple[Payload, int]] = [
+        (RecordingRequested(request=_request("same", 1)), 1),
+        (RecordingRequested(request=_request("same", 2)), 2),
+        (completed(result({600: 1}), repository_id=1, request_id="same"), 1),
+    ]
+    events = [
+        folding(event(payload, at=offset), offset, partition=partition)
+        for offset, (payload, partition) in enumerate(said)
+    ]
+    for order in (events, events[::-1]):
+        connection.execute("truncate insights_query_runner_jobs")
+        fold_into(connection, RECORDINGS, [order])
+        rows = connection.execute(
+            "select repository_id, request_id, state from insights_query_runner_jobs order by 1"
+        ).fetchall()
+        assert rows == [(1, "same", "completed"), (2, "same", "queued")]
+    reader = Reader(app)
+    with reader.snapshot(("recordings",)) as snapshot:
+        read = snapshot.connection
+        found = recordings.pending(read, Lane.BACKFILL, 10, [(1, "same")])
+        assert [one.request.repository_id for one in found] == [2]
+        assert recordings.pending(read, Lane.BACKFILL, 10, [(2, "same")]) == []
+        assert recordings.exists(read, [(1, "same"), (3, "same")]) == {(1, "same")}
+        shown = recordings.attempts(read, [(1, "same"), (2, "same"), (3, "same")])
+        assert {key: one.state for key, one in shown.items()} == {
+            (1, "same"): "completed",
+            (2, "same"): "queued",
+        }
+        excluded = [(number, f"never-{number}") for number in range(70_000)]
+        assert len(recordings.pending(read, Lane.BACKFILL, 10, excluded)) == 1
+    reader.close()

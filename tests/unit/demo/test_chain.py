@@ -50,10 +50,12 @@ def requested(insight_id: int, request_id: str) -> RecordingRequested:
     )
 
 
-def completed(insight_id: int, request_id: str, *, attempt: int = 1, files: int = 10) -> SearchCompleted:
+def completed(
+    insight_id: int, request_id: str, *, attempt: int = 1, files: int = 10, repository_id: int = 1
+) -> SearchCompleted:
     return SearchCompleted(
         request_id=request_id,
-        repository_id=1,
+        repository_id=repository_id,
         insight_id=insight_id,
         attempt=attempt,
         matcher_version=1,
@@ -93,8 +95,8 @@ def test_chain_counts_what_belongs_to_the_insight() -> None:
     )
     assert chain.created == Position("millstream.insights", 0, 1)
     assert chain.created_ms == 1_001
-    assert chain.requests == {"a", "b"}
-    assert set(chain.results) == {"a", "b"}
+    assert chain.requests == {(1, "a"), (1, "b")}
+    assert set(chain.results) == {(1, "a"), (1, "b")}
     assert (chain.files, chain.blobs, chain.counting_s) == (30, 8, 1.0)
     assert chain.skipped == {"binary": 4}
     assert chain.last_result_ms == 1_005
@@ -116,8 +118,16 @@ def test_repeats_on_the_log_count_once() -> None:
     assert (len(chain.requests), len(chain.results), chain.files) == (1, 1, 10)
 
 
+def test_one_request_id_in_two_repositories_is_two_requests() -> None:
+    chain = tally(
+        [record(completed(7, "a"), 0), record(completed(7, "a", repository_id=2, files=5), 0, partition=1)], 7
+    )
+    assert set(chain.results) == {(1, "a"), (2, "a")}
+    assert chain.files == 15
+
+
 def test_only_final_failures_are_failures_and_bad_records_are_passed_over() -> None:
     broken = Record("millstream.results", 0, 9, 5, b"1", b"{", (("ce_type", b"x"),))
     chain = tally([record(failed(7, "a", final=False), 0), broken, record(failed(7, "b", final=True), 1)], 7)
-    assert chain.failures == {"b"}
+    assert chain.failures == {(1, "b")}
     assert tally([], 7) == Chain()

@@ -38,20 +38,22 @@ def test_ids_follow_from_requests_and_attempts() -> None:
 
 def test_memory_is_kept_until_the_projection_shows_an_outcome() -> None:
     memory = {
-        name: Outstanding(Lane.BACKFILL, 2)
+        (1, name): Outstanding(Lane.BACKFILL, 2)
         for name in ("unknown", "queued", "working", "done", "failed", "again")
     }
+    # Another repository's request of the same id says nothing about these.
     shown = {
-        "queued": Outcome(ended=False, dispatched_attempt=1, failed_attempt=1),
-        "working": Outcome(ended=False, dispatched_attempt=2, failed_attempt=1),
-        "done": Outcome(ended=True, dispatched_attempt=2, failed_attempt=1),
-        "failed": Outcome(ended=True, dispatched_attempt=2, failed_attempt=2),
-        "again": Outcome(ended=False, dispatched_attempt=2, failed_attempt=2),
+        (2, "unknown"): Outcome(ended=True, dispatched_attempt=2, failed_attempt=2),
+        (1, "queued"): Outcome(ended=False, dispatched_attempt=1, failed_attempt=1),
+        (1, "working"): Outcome(ended=False, dispatched_attempt=2, failed_attempt=1),
+        (1, "done"): Outcome(ended=True, dispatched_attempt=2, failed_attempt=1),
+        (1, "failed"): Outcome(ended=True, dispatched_attempt=2, failed_attempt=2),
+        (1, "again"): Outcome(ended=False, dispatched_attempt=2, failed_attempt=2),
     }
     reckoning = reckon(memory, shown)
-    assert set(reckoning.left) == {"unknown", "queued", "working"}
-    assert reckoning.visible == {"working"}
-    assert reckoning.errored == {"again": 2}
+    assert set(reckoning.left) == {(1, "unknown"), (1, "queued"), (1, "working")}
+    assert reckoning.visible == {(1, "working")}
+    assert reckoning.errored == {(1, "again"): 2}
     assert pause_after_s(2) > pause_after_s(1) > 0
 
 
