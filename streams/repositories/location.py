@@ -45,7 +45,12 @@ def check_clone_url(url: str) -> None:
             f"{shown!r} is no URL that may be cloned",
             remedy="Use https://, ssh:// or file://.",
         )
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:  # such as a bracket without its end
+        raise CloneRefused(
+            "invalid-url", f"{shown!r} is no URL", remedy="Register it with a correct clone URL."
+        ) from error
     if parts.scheme not in TRANSPORTS:
         raise CloneRefused(
             "transport-refused",

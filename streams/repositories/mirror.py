@@ -1,5 +1,6 @@
 """Mirrors: bare clones below the home folder, made whole or not at all, and fetched again (git CLI)."""
 
+import errno
 import os
 import shutil
 import signal
@@ -94,6 +95,10 @@ def _git(arguments: list[str], policy: ClonePolicy) -> None:
         )
     except FileNotFoundError as error:
         raise CloneRefused("no-git", "git was not found", remedy="Install git and put it on PATH.") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno != errno.E2BIG:
+            raise  # the machine's trouble, not the repository's
+        raise CloneRefused("invalid-url", f"git cannot be asked for this URL: {error}") from error
     try:
         _, errors = process.communicate(timeout=policy.timeout_s)
     except subprocess.TimeoutExpired as error:

@@ -24,10 +24,14 @@ from streams.repositories.location import CloneRefused, mirror_path
 from streams.repositories.mirror import ensure_mirror, fetch_mirror
 from streams.search.engine import Engine, EngineError, RepositoryState
 from streams.search.git.command import Git
+from streams.transient import is_transient
 
 SOURCE: Final = "//millstream/registrar"
 MAX_REFS: Final = 1_000
+MAX_REFS_BYTES: Final = 400_000
+"""Of all names together: with the commits and what JSON adds this stays below what the log takes."""
 _AT_ONCE: Final = 4
+_MESSAGE_CHARACTERS: Final = 1_000
 _log = structlog.get_logger()
 
 
@@ -85,6 +89,12 @@ class Registrar:
             reason, message = error.reason, str(error)
         except EngineError as error:
             reason, message = "not-a-repository", str(error)
+        except (OSError, ValueError) as error:
+            if is_transient(error):
+                raise
+            # A name too long, a folder that may not be entered: it will be no better when tried again.
+            reason, message = "unreadable", f"{type(error).__name__}: {error}"
+        message = message[:_MESSAGE_CHARACTERS]
         _log.warning(
             "clone_failed", repository=data.repository_id, name=data.name, reason=reason, message=message
         )
@@ -133,7 +143,7 @@ def _pushed(
 def _refs(
     repository: Path, before: RepositoryState | None, state: RepositoryState
 ) -> tuple[list[RefMove], int]:
-    """The default branch's move and, for a new clone, at most 1,000 other branches and tags."""
+    """The default branch's move and, for a new clone, other branches and tags as far as an event may hold them."""
     refs: list[RefMove] = []
     own = f"refs/heads/{state.default_branch}"
     if (
@@ -148,8 +158,14 @@ def _refs(
         "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags"
     )
     others = [line.decode(errors="replace").split(" ", 1) for line in listed.splitlines()]
-    moves = [RefMove(ref=name, old=None, new=commit) for commit, name in others if name != own]
-    return refs + moves[:MAX_REFS], max(0, len(moves) - MAX_REFS)
+    others = [one for one in others if one[1] != own]
+    room_bytes = MAX_REFS_BYTES
+    for commit, name in others[:MAX_REFS]:
+        room_bytes -= len(name.encode())
+        if room_bytes < 0:
+            break
+        refs.append(RefMove(ref=name, old=None, new=commit))
+    return refs, len(others) - sum(move.ref != own for move in refs)
 
 
 def _what_makes_it_unique(outcome: RepositoryPushed | RepositoryCloneFailed) -> tuple[str, str]:

@@ -34,6 +34,7 @@ def test_file_https_and_ssh_are_followed(url: str) -> None:
         ("/srv/a.git", "transport-refused"),
         ("https://user:secret@example.org/a.git", "credentials-in-url"),
         ("https://token@example.org/a.git", "credentials-in-url"),
+        ("https://[x", "invalid-url"),
         ("ssh://git:secret@example.org/a.git", "credentials-in-url"),
     ],
 )

@@ -1,6 +1,7 @@
 """The registrar on real git repositories, without a broker."""
 
 import asyncio
+import errno
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,9 +12,10 @@ import pytest
 from schemas.events import RepositoryCloneFailed, RepositoryPushed, RepositoryRegistered
 from schemas.topics import Topic
 from streams.leases import Leases
+from streams.repositories import registrar
 from streams.repositories.clones import Clones
-from streams.repositories.location import mirror_path
-from streams.repositories.mirror import ClonePolicy
+from streams.repositories.location import CloneRefused, mirror_path
+from streams.repositories.mirror import ClonePolicy, ensure_mirror
 from streams.repositories.registrar import Registrar
 from streams.search.engine import GitEngine
 from tests.unit.streams.events import RecordingContext, received, registered
@@ -51,11 +53,11 @@ def origin(tmp_path: Path) -> Path:
 def register(home: Path, *payloads: RepositoryRegistered, timeout_s: float = 60.0) -> list[object]:
     async def run() -> RecordingContext:
         locks, context = Locks(), RecordingContext()
-        registrar = Registrar(Clones(home, ClonePolicy(timeout_s)), GitEngine(), Leases(locks, "hands"))
+        found = Registrar(Clones(home, ClonePolicy(timeout_s)), GitEngine(), Leases(locks, "hands"))
         batch = [
             received(payload, Topic.REPOSITORIES, partition=number) for number, payload in enumerate(payloads)
         ]
-        assert not await registrar.handle(batch, context)
+        assert not await found.handle(batch, context)
         assert locks.held == []
         return context
 
@@ -112,6 +114,68 @@ def test_what_is_wrong_is_said_with_a_reason(tmp_path: Path, origin: Path) -> No
         outcome.reason if isinstance(outcome, RepositoryCloneFailed) else "pushed" for outcome in outcomes
     ]
     assert reasons == ["path-missing", "not-a-repository", "transport-refused", "clone-error", "pushed"]
+
+
+def test_a_place_that_the_system_refuses_is_a_failed_clone(
+    tmp_path: Path, origin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_dir = Path.is_dir
+
+    def refuse_long_names(folder: Path) -> bool:  # a file system whose names are shorter than those of others
+        if len(folder.name) > 200:
+            raise OSError(errno.ENAMETOOLONG, "File name too long", str(folder))
+        return is_dir(folder)
+
+    monkeypatch.setattr(Path, "is_dir", refuse_long_names)
+    failed, pushed = register(
+        tmp_path / "home", registered(1, path="/" + "x" * 250), registered(2, path=str(origin))
+    )
+    assert isinstance(failed, RepositoryCloneFailed)
+    assert failed.reason == "unreadable"
+    assert "too long" in failed.message
+    assert isinstance(pushed, RepositoryPushed), "another repository is not held up"
+
+
+def test_a_url_longer_than_an_argument_may_be_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CloneRefused) as caught:
+        ensure_mirror(tmp_path, 1, "file:///" + "x" * 200_000, ClonePolicy())
+    assert caught.value.reason == "invalid-url"
+
+
+def test_names_of_refs_are_left_out_where_an_event_would_be_too_large(
+    tmp_path: Path, origin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("aaaa", "bbbb", "cccc"):
+        git(origin, "branch", name)
+    monkeypatch.setattr(registrar, "MAX_REFS_BYTES", len("refs/heads/aaaa") * 2 + 1)
+    [pushed] = register(tmp_path / "home", registered(1, path=str(origin)))
+    assert isinstance(pushed, RepositoryPushed)
+    assert [move.ref for move in pushed.refs] == ["refs/heads/main", "refs/heads/aaaa", "refs/heads/bbbb"]
+    assert pushed.refs_omitted == 2
+
+
+def test_a_folder_that_may_not_be_entered_is_a_failed_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> bool:  # root may enter every folder, so the refusal is played
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    found = Registrar(Clones(tmp_path, ClonePolicy()), GitEngine(), Leases(Locks(), "hands"))
+    failed = found.make_readable(registered(1, path="/srv/closed"))
+    assert isinstance(failed, RepositoryCloneFailed)
+    assert failed.reason == "unreadable"
+    assert "Permission denied" in failed.message
+
+
+def test_a_full_disk_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    found = Registrar(Clones(tmp_path, ClonePolicy()), GitEngine(), Leases(Locks(), "hands"))
+    with pytest.raises(OSError, match="No space"):
+        found.make_readable(registered(1, clone_url="file:///srv/origin"))
 
 
 def test_a_clone_that_takes_too_long_is_ended_whole(
