@@ -6,6 +6,7 @@ from pathlib import Path
 
 from streams.repositories.location import clone_path
 from streams.repositories.mirror import ClonePolicy, ensure_mirror
+from streams.threads import on_thread
 
 
 class Clones:
@@ -29,4 +30,6 @@ class Clones:
         if path is not None or clone_url is None or folder.is_dir():
             return folder
         async with self.lock(repository_id):
-            return await asyncio.to_thread(ensure_mirror, self.home, repository_id, clone_url, self.policy)
+            return await on_thread(
+                lambda interrupt: ensure_mirror(self.home, repository_id, clone_url, self.policy, interrupt)
+            )

@@ -5,8 +5,10 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import msgspec
 
@@ -17,6 +19,7 @@ from streams.repositories.location import (
     mirror_path,
     without_credentials,
 )
+from streams.threads import Interrupt
 
 _DROPPED: Final = frozenset(
     (
@@ -41,8 +44,12 @@ class ClonePolicy(msgspec.Struct, frozen=True):
     timeout_s: float = 3600.0
 
 
-def ensure_mirror(home: Path, repository_id: int, clone_url: str, policy: ClonePolicy) -> Path:
+def ensure_mirror(
+    home: Path, repository_id: int, clone_url: str, policy: ClonePolicy, interrupt: Interrupt | None = None
+) -> Path:
     """The mirror's folder, cloned if it was not there. The caller holds the repository's partition.
+
+    ``interrupt`` kills git. A draft's name is its own: a git that outlived its worker writes into no other's.
 
     Raises CloneRefused, with a reason: ``timeout``, ``disk-full``, ``clone-error`` or one of ``check_clone_url``.
     """
@@ -51,23 +58,25 @@ def ensure_mirror(home: Path, repository_id: int, clone_url: str, policy: CloneP
     if mirror.is_dir():
         return mirror
     mirror.parent.mkdir(parents=True, exist_ok=True)
-    draft = mirror.with_name(f".{repository_id}.draft")
-    if draft.exists():  # left by a process that died
-        shutil.rmtree(draft)
+    for left in mirror.parent.glob(f".{repository_id}.*draft"):  # by a process that died
+        shutil.rmtree(left, ignore_errors=True)
+    draft = mirror.with_name(f".{repository_id}.{uuid4().hex}.draft")
     try:
-        _git(["clone", "--mirror", "--quiet", "--", clone_url, str(draft)], policy)
+        _git(["clone", "--mirror", "--quiet", "--", clone_url, str(draft)], policy, interrupt)
         draft.rename(mirror)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return mirror
 
 
-def fetch_mirror(mirror: Path, clone_url: str, policy: ClonePolicy) -> None:
+def fetch_mirror(
+    mirror: Path, clone_url: str, policy: ClonePolicy, interrupt: Interrupt | None = None
+) -> None:
     """Bring an existing mirror up to date, deleted refs too. Raises CloneRefused."""
     check_clone_url(clone_url)
     git = ["-C", str(mirror)]
-    _git([*git, "remote", "set-url", "origin", "--", clone_url], policy)
-    _git([*git, "remote", "update", "--prune"], policy)
+    _git([*git, "remote", "set-url", "origin", "--", clone_url], policy, interrupt)
+    _git([*git, "remote", "update", "--prune"], policy, interrupt)
 
 
 def _environment() -> dict[str, str]:
@@ -83,7 +92,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _git(arguments: list[str], policy: ClonePolicy) -> None:
+def _git(arguments: list[str], policy: ClonePolicy, interrupt: Interrupt | None) -> None:
     try:
         process = subprocess.Popen(
             ["git", "-c", "safe.directory=*", *arguments],
@@ -100,15 +109,23 @@ def _git(arguments: list[str], policy: ClonePolicy) -> None:
             raise  # the machine's trouble, not the repository's
         raise CloneRefused("invalid-url", f"git cannot be asked for this URL: {error}") from error
     try:
-        _, errors = process.communicate(timeout=policy.timeout_s)
+        with (interrupt or Interrupt()).over(lambda: _kill(process)):
+            _, errors = process.communicate(timeout=policy.timeout_s)
     except subprocess.TimeoutExpired as error:
         raise CloneRefused("timeout", f"git did not finish within {policy.timeout_s:.0f} s") from error
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            _kill(process)
             process.wait()
     if process.returncode == 0:
         return
     said = without_credentials(errors.decode(errors="replace")).strip()[-_MESSAGE_CHARACTERS:]
     reason = "disk-full" if "No space left on device" in said else "clone-error"
     raise CloneRefused(reason, said or f"git ended with code {process.returncode}")
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """Git and its helpers, unless it has ended."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

@@ -24,6 +24,7 @@ from streams.repositories.location import CloneRefused, mirror_path
 from streams.repositories.mirror import ensure_mirror, fetch_mirror
 from streams.search.engine import Engine, EngineError, RepositoryState
 from streams.search.git.command import Git
+from streams.threads import Interrupt, on_thread
 from streams.transient import is_transient
 
 SOURCE: Final = "//millstream/registrar"
@@ -72,17 +73,20 @@ class Registrar:
     async def _repository(self, event: Event, context: Context) -> None:
         if not isinstance(event.data, RepositoryRegistered):
             return
-        async with self._room, self._clones.lock(event.data.repository_id):
-            outcome = await asyncio.to_thread(self.make_readable, event.data)
+        data = event.data
+        async with self._room, self._clones.lock(data.repository_id):
+            outcome = await on_thread(lambda interrupt: self.make_readable(data, interrupt))
         event_id = derived_event_id(*_what_makes_it_unique(outcome), event.id)
         await context.publish(
             [Outgoing(new_event(outcome, source=SOURCE, time=context.now(), event_id=event_id, cause=event))]
         )
 
-    def make_readable(self, data: RepositoryRegistered) -> RepositoryPushed | RepositoryCloneFailed:
+    def make_readable(
+        self, data: RepositoryRegistered, interrupt: Interrupt | None = None
+    ) -> RepositoryPushed | RepositoryCloneFailed:
         """Blocks while git works. What is wrong with the repository is a result, not an error."""
         try:
-            before, repository = self._prepare(data)
+            before, repository = self._prepare(data, interrupt)
             state = self._engine.describe(repository)
             return _pushed(data.repository_id, repository, before, state)
         except CloneRefused as error:
@@ -100,7 +104,9 @@ class Registrar:
         )
         return RepositoryCloneFailed(repository_id=data.repository_id, reason=reason, message=message)
 
-    def _prepare(self, data: RepositoryRegistered) -> tuple[RepositoryState | None, Path]:
+    def _prepare(
+        self, data: RepositoryRegistered, interrupt: Interrupt | None
+    ) -> tuple[RepositoryState | None, Path]:
         """(what the clone was before this, None when new; its folder)."""
         if data.path is not None:
             folder = Path(data.path)
@@ -118,9 +124,11 @@ class Registrar:
         mirror = mirror_path(self._clones.home, data.repository_id)
         before = self._engine.describe(mirror) if mirror.is_dir() else None
         if before is None:
-            ensure_mirror(self._clones.home, data.repository_id, data.clone_url, self._clones.policy)
+            ensure_mirror(
+                self._clones.home, data.repository_id, data.clone_url, self._clones.policy, interrupt
+            )
         else:
-            fetch_mirror(mirror, data.clone_url, self._clones.policy)
+            fetch_mirror(mirror, data.clone_url, self._clones.policy, interrupt)
         return before, mirror
 
 

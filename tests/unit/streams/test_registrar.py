@@ -194,6 +194,52 @@ def test_a_clone_that_takes_too_long_is_ended_whole(
     assert not Path(f"/proc/{pid}").exists()
 
 
+def test_a_cancelled_clone_has_ended_before_its_lease_and_its_lock_are_free(
+    tmp_path: Path, origin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").write_text(
+        '#!/bin/sh\necho $$ > "$PIDS.new"\nmv "$PIDS.new" "$PIDS"\nexec sleep 60\n'
+    )
+    (tmp_path / "bin" / "git").chmod(0o755)
+    pids = tmp_path / "pid"
+    monkeypatch.setenv("PIDS", str(pids))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+
+    async def run() -> None:
+        pid = 0
+
+        class Watching(Locks):
+            def release_lease(self, name: str, number: int) -> None:
+                assert not Path(f"/proc/{pid}").exists(), "git still writes where another may begin"
+                super().release_lease(name, number)
+
+        locks, clones = Watching(), Clones(tmp_path / "home", ClonePolicy(30.0))
+        found = Registrar(clones, GitEngine(), Leases(locks, "hands"))
+        batch = [received(registered(1, clone_url=f"file://{origin}"), Topic.REPOSITORIES)]
+        working = asyncio.ensure_future(found.handle(batch, RecordingContext()))
+        async with asyncio.timeout(20):
+            while not pids.exists():
+                await asyncio.sleep(0.01)
+            pid = int(pids.read_text())
+            working.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await working
+        assert not Path(f"/proc/{pid}").exists()
+        assert (locks.held, clones.lock(1).locked()) == ([], False)
+
+    asyncio.run(run())
+    assert list((tmp_path / "home" / "mirrors").iterdir()) == [], "no draft is left"
+
+
+def test_what_a_dead_process_left_is_cleared(tmp_path: Path, origin: Path) -> None:
+    left = tmp_path / "mirrors" / ".1.0123.draft"
+    left.mkdir(parents=True)
+    (left / "HEAD").write_text("torn")
+    mirror = ensure_mirror(tmp_path, 1, f"file://{origin}", ClonePolicy())
+    assert list(mirror.parent.iterdir()) == [mirror]
+
+
 def test_a_partition_waits_until_its_lease_is_free() -> None:
     class Taken(Locks):
         def __init__(self) -> None:
