@@ -10,13 +10,13 @@ from sqlalchemy import Connection, func, select, text
 from infra.kafka.admin import KafkaAdmin, Watermarks
 from infra.postgres.runtime import heartbeats
 from projections.catalogue import PROJECTIONS
+from projections.freshness import HEARTBEAT_PREFIX, HEARTBEAT_VALID_S, freshness
 from projections.generations import LiveGeneration, fingerprint, live_generations
 from projections.projection import Projection
 
 GROUP_PREFIX: Final = "millstream"
-HEARTBEAT_PREFIX: Final = "projector-"
-HEARTBEAT_VALID_S: Final = 15
-"""A projector beats every five seconds; without one for this long it is held for dead."""
+Marks = Mapping[str, Mapping[int, Watermarks]]
+"""Topic -> partition -> start and end."""
 _PROJECTION_GROUP: Final = "millstream.projection."
 
 
@@ -25,7 +25,7 @@ class ProjectionLag(msgspec.Struct, frozen=True, kw_only=True):
 
     ``state`` is RUNNING; ABSENT (nothing was projected yet); STOPPED (no projector beats for it); OUTDATED (this
     build would write another generation); or why a partition stands still, ``reason`` then saying more.
-    ``applied_to`` is the newest append time applied, over all partitions.
+    ``applied_to``: everything appended until then is applied, or, with nothing left to read, the newest append time.
     """
 
     projection: str
@@ -37,6 +37,13 @@ class ProjectionLag(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: int = 0
 
 
+class _Place(msgspec.Struct, frozen=True):
+    topic: str
+    partition: int
+    next_offset: int
+    append_time: datetime | None
+
+
 class GroupLag(msgspec.Struct, frozen=True, kw_only=True):
     """One consumer group of agents: records between its committed offsets and the ends of its topics."""
 
@@ -44,14 +51,21 @@ class GroupLag(msgspec.Struct, frozen=True, kw_only=True):
     records: int
 
 
-def projection_lags(connection: Connection, admin: KafkaAdmin) -> list[ProjectionLag]:
-    """Every projection of this build. ``connection`` has to be the projector's (dead letters are operators' rows)."""
+def watermarks(admin: KafkaAdmin) -> Marks:
+    """Starts and ends of every topic that some projection reads."""
+    topics = sorted({topic.value for projection in PROJECTIONS for topic in projection.topics})
+    return {topic: admin.watermarks(topic) for topic in topics}
+
+
+def projection_lags(
+    connection: Connection, admin: KafkaAdmin, marks: Marks | None = None
+) -> list[ProjectionLag]:
+    """Every projection of this build. ``connection`` has to be the projector's (dead letters are operators' rows).
+
+    ``marks`` when they were read already.
+    """
     live = live_generations(connection)
-    marks: dict[str, dict[int, Watermarks]] = {}
-    for projection in PROJECTIONS:
-        for topic in projection.topics:
-            if topic.value not in marks:
-                marks[topic.value] = admin.watermarks(topic.value)
+    marks = watermarks(admin) if marks is None else marks
     running = _running(connection)
     return [_lag(connection, one, live.get(one.name), marks, one.name in running) for one in PROJECTIONS]
 
@@ -75,7 +89,7 @@ def _lag(
     connection: Connection,
     projection: Projection,
     live: LiveGeneration | None,
-    marks: Mapping[str, Mapping[int, Watermarks]],
+    marks: Marks,
     running: bool,
 ) -> ProjectionLag:
     places = [
@@ -86,7 +100,7 @@ def _lag(
         return ProjectionLag(projection=projection.name, generation=0, records=waiting, state="ABSENT")
     rows = connection.execute(
         text(
-            "select topic, partition, next_offset, state, state_reason, last_append_time "
+            "select topic, partition, next_offset, state, state_reason, last_append_time as append_time "
             f'from "{live.schema_name}".checkpoints'
         )
     ).all()
@@ -104,7 +118,10 @@ def _lag(
         records=sum(max(0, at.end - passed.get((topic, number), at.start)) for topic, number, at in places),
         state=state,
         reason=reason,
-        applied_to=max((row.last_append_time for row in rows if row.last_append_time), default=None),
+        applied_to=freshness(
+            [msgspec.convert(row, _Place, from_attributes=True) for row in rows],
+            {(topic, number): at.end for topic, number, at in places},
+        ).applied_up_to,
         dead_letters=connection.scalar(text(f'select count(*) from "{live.schema_name}".dead_letters')) or 0,
     )
 

@@ -25,8 +25,9 @@ from infra.postgres.runtime import heartbeats
 from infra.settings import Settings
 from projections import people_views
 from projections.catalogue import PROJECTIONS, projection
+from projections.freshness import HEARTBEAT_PREFIX, Ends
 from projections.generations import ensure_generation, swap
-from projections.lag import HEARTBEAT_PREFIX, projection_lags
+from projections.lag import projection_lags, watermarks
 from projections.projection import Projection
 from projections.runner.errors import LogMismatch, LogTruncated
 from projections.runner.notify import Notifier
@@ -142,12 +143,21 @@ def _watch(settings: Settings, engine: Engine, wanted: Sequence[Projection], sto
     started_at = datetime.now(UTC)
     process = f"{HEARTBEAT_PREFIX}{socket.gethostname()}-{os.getpid()}"
     admin: KafkaAdmin | None = None
+    names = [one.name for one in wanted]
+    ends: Ends = {}
     while not stop.is_set():
         try:
-            _beat(engine, process, started_at, [one.name for one in wanted])
+            _beat(engine, process, started_at, names, ends)
             admin = admin or KafkaAdmin(settings)
+            marks = watermarks(admin)
+            ends = {
+                (topic, number): at.end
+                for topic, partitions in marks.items()
+                for number, at in partitions.items()
+            }
+            _beat(engine, process, started_at, names, ends)
             with engine.connect() as connection:
-                for lag in projection_lags(connection, admin):
+                for lag in projection_lags(connection, admin, marks):
                     metrics.PROJECTION_LAG_RECORDS.labels(lag.projection).set(lag.records)
         except (SQLAlchemyError, KafkaError, *TRANSIENT) as error:
             _log.info("watch_failed", error=str(error))
@@ -161,15 +171,18 @@ def _watch(settings: Settings, engine: Engine, wanted: Sequence[Projection], sto
         connection.execute(delete(heartbeats).where(heartbeats.c.process == process))
 
 
-def _beat(engine: Engine, process: str, started_at: datetime, names: list[str]) -> None:
+def _beat(engine: Engine, process: str, started_at: datetime, names: list[str], ends: Ends) -> None:
     now = datetime.now(UTC)
+    seen: dict[str, dict[str, int]] = {}
+    for (topic, number), end in sorted(ends.items()):
+        seen.setdefault(topic, {})[str(number)] = end
     beat = insert(heartbeats).values(
         process=process,
         host=socket.gethostname(),
         pid=os.getpid(),
         started_at=started_at,
         seen_at=now,
-        details={"projections": names},
+        details={"projections": names, "ends": seen},
     )
     with engine.begin() as connection:
         # Whoever was killed left its row behind.

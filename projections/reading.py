@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, text
 
 from projections.catalogue import PROJECTIONS, projection
+from projections.freshness import Freshness, freshness, log_ends
 from projections.generations import DENIED_SETTING, LiveGeneration, NotProjected, live_generations
 from projections.waiting import AppliedSignal, wait_while
 from schemas.envelope import Position
@@ -35,11 +36,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     generations: Mapping[str, LiveGeneration]
     applied: Mapping[str, tuple[AppliedPosition, ...]]
 
-    @property
-    def applied_up_to(self) -> datetime | None:
-        """The newest append time that is applied in any of the snapshot's projections."""
-        times = [at.append_time for positions in self.applied.values() for at in positions if at.append_time]
-        return max(times, default=None)
+    def freshness(self) -> dict[str, Freshness]:
+        """How fresh each of the snapshot's projections is, against the ends that the projectors have seen."""
+        ends = log_ends(self.connection)
+        return {name: freshness(positions, ends) for name, positions in self.applied.items()}
 
 
 class Reader:

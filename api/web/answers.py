@@ -25,6 +25,7 @@ class PageInfo(_Answer):
 class AsOf(_Answer):
     projection: str
     applied_up_to: datetime | None = None
+    behind: bool | None = None
 
 
 class _Status(_Answer):
@@ -201,8 +202,13 @@ class Reasons:
 
 
 def freshness(as_of: Sequence[AsOf]) -> Freshness:
-    """The newest append time among the projections that the answer was read from, in one snapshot."""
+    """Of the projections that the answer was read from, in one snapshot: the slowest of those that are behind, or,
+    when none is, the newest event."""
+    late = [entry.applied_up_to for entry in as_of if entry.behind]
     known = [entry.applied_up_to for entry in as_of if entry.applied_up_to is not None]
+    if late:
+        times = [time for time in late if time is not None]
+        return Freshness(min(times) if len(times) == len(late) else None, behind=True)
     return Freshness(max(known) if known else None)
 
 

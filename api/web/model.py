@@ -50,12 +50,13 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Freshness(msgspec.Struct, frozen=True):
-    """``applied_at``: append time of the newest record that the answer knows.
+    """``applied_at``: everything appended until then is in the answer; ``behind``: something after it is not.
 
     None: nothing is applied yet.
     """
 
     applied_at: datetime | None = None
+    behind: bool = False
 
 
 class Insight(msgspec.Struct, frozen=True):

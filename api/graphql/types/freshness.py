@@ -27,20 +27,22 @@ class AsOf(msgspec.Struct, frozen=True, kw_only=True):
 
     projection: str
     applied_up_to: datetime | None
+    behind: bool | None
     positions: list[Applied]
 
 
 def as_of(operation: Operation, projections: Collection[str]) -> list[AsOf]:
     """How far each of ``projections`` is in this snapshot."""
     snapshot = operation.reads.snapshot
+    fresh = snapshot.freshness()
     answers = []
     for name in sorted(projections):
         positions = snapshot.applied.get(name, ())
-        times = [position.append_time for position in positions if position.append_time is not None]
         answers.append(
             AsOf(
                 projection=name,
-                applied_up_to=max(times, default=None),
+                applied_up_to=fresh[name].applied_up_to,
+                behind=fresh[name].behind,
                 positions=[
                     Applied(
                         topic=position.topic,
