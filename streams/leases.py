@@ -11,6 +11,8 @@ from typing import Final, Protocol
 
 import structlog
 
+from streams.threads import ended
+
 _POLL_S: Final = 0.05
 _SAY_AFTER_S: Final = 10.0
 _log = structlog.get_logger()
@@ -34,7 +36,7 @@ class Leases:
     async def partition(self, number: int) -> AsyncIterator[None]:
         """Hold partition ``number``; waits while another process holds it. Raises SlotLost."""
         waited_s = 0.0
-        while not await asyncio.to_thread(self._locks.try_lease, self._name, number):
+        while not await self._try(number):
             await asyncio.sleep(_POLL_S)
             waited_s += _POLL_S
             if waited_s >= _SAY_AFTER_S:
@@ -44,3 +46,15 @@ class Leases:
             yield
         finally:
             await asyncio.shield(asyncio.to_thread(self._locks.release_lease, self._name, number))
+
+    async def _try(self, number: int) -> bool:
+        """One attempt. It ends although the caller is cancelled: what it took is then given back."""
+        attempt = asyncio.ensure_future(asyncio.to_thread(self._locks.try_lease, self._name, number))
+        try:
+            return await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            if await ended(attempt):
+                await ended(
+                    asyncio.ensure_future(asyncio.to_thread(self._locks.release_lease, self._name, number))
+                )
+            raise

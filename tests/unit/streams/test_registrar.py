@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import subprocess
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -261,3 +262,31 @@ def test_a_partition_waits_until_its_lease_is_free() -> None:
             yield
 
     asyncio.run(run(Taken()))
+
+
+def test_a_lease_taken_while_its_taker_was_cancelled_is_given_back() -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    class Slow(Locks):
+        def try_lease(self, name: str, number: int) -> bool:
+            asked.set()
+            answer.wait(10)
+            return super().try_lease(name, number)
+
+    async def run() -> list[int]:
+        locks = Slow()
+
+        async def work() -> None:
+            async with Leases(locks, "x").partition(4):
+                raise AssertionError("nobody works after a cancellation")
+
+        working = asyncio.ensure_future(work())
+        await asyncio.to_thread(asked.wait, 10)
+        working.cancel()
+        await asyncio.sleep(0)  # the cancellation arrives before the answer does
+        answer.set()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        return locks.held
+
+    assert asyncio.run(run()) == []
