@@ -3,11 +3,25 @@
 All of them are set-wise: one statement per kind of table for any number of series.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Table,
+    Text,
+    cast,
+    func,
+    select,
+    text,
+    true,
+    tuple_,
+)
 
 from projections.series_points import ranges
 from projections.series_points.breakdown import cells_of
@@ -76,9 +90,7 @@ def columns(connection: Connection, series_ids: Collection[str]) -> dict[str, Se
     counts = progress(connection, ids)
     return {
         series_id: assemble(count, sources)
-        for (series_id, count), sources in zip(
-            counts.items(), _sources(connection, list(counts)), strict=True
-        )
+        for (series_id, count), sources in zip(counts.items(), _sources(connection, counts), strict=True)
     }
 
 
@@ -124,14 +136,42 @@ def captures(
     return found
 
 
-def _sources(connection: Connection, series_ids: list[str]) -> Iterable[Sources]:
+def _planned_only(connection: Connection, counts: Mapping[str, Counts], table: Table) -> ColumnElement[bool]:
+    """Leaves out the rows of cells that were counted and never planned: they belong to no total."""
+    strays = [
+        (series_id, repo_id, counts[series_id].interval.instant(index))
+        for series_id, repo_id, cells in connection.execute(
+            text(placed(connection, _STRAY)), {"ids": list(counts)}
+        )
+        for index in ranges.indexes(ranges.parse(cells))
+    ]
+    if not strays:
+        return true()
+    series, repositories, times = zip(*strays, strict=True)
+    rows = (
+        func.unnest(
+            cast(list(series), ARRAY(Text)),
+            cast(list(repositories), ARRAY(BigInteger)),
+            cast(list(times), ARRAY(DateTime(timezone=True))),
+        )
+        .table_valued("series_id", "repo_id", "time")
+        .render_derived()
+    )
+    return tuple_(table.c.series_id, table.c.repo_id, table.c.time).not_in(
+        select(rows.c.series_id, rows.c.repo_id, rows.c.time)
+    )
+
+
+def _sources(connection: Connection, counts: Mapping[str, Counts]) -> Iterable[Sources]:
+    series_ids = list(counts)
     covered: dict[str, ranges.Ranges] = {
         series_id: ranges.parse(cells)
         for series_id, cells in connection.execute(
             text(
                 placed(
                     connection,
-                    "select series_id, range_agg(cells)::text from series_points.series_coverage"
+                    "select series_id, range_agg(c.cells * p.cells)::text from series_points.series_coverage c"
+                    " join series_points.series_planned p using (series_id, repo_id)"
                     " where series_id = any(:ids) group by series_id",
                 )
             ),
@@ -142,7 +182,7 @@ def _sources(connection: Connection, series_ids: list[str]) -> Iterable[Sources]
     sums: dict[str, dict[datetime, float]] = {}
     for series_id, time, value in connection.execute(
         select(points.series_id, points.time, func.sum(points.value))
-        .where(points.series_id.in_(series_ids))
+        .where(points.series_id.in_(series_ids), _planned_only(connection, counts, SERIES_POINTS))
         .group_by(points.series_id, points.time)
     ):
         sums.setdefault(series_id, {})[time] = value
@@ -150,7 +190,7 @@ def _sources(connection: Connection, series_ids: list[str]) -> Iterable[Sources]
     reasons: dict[str, list[tuple[datetime, str, int]]] = {}
     for series_id, time, reason, number in connection.execute(
         select(holes.series_id, holes.time, holes.reason, func.count())
-        .where(holes.series_id.in_(series_ids))
+        .where(holes.series_id.in_(series_ids), _planned_only(connection, counts, INCOMPLETE_POINTS))
         .group_by(holes.series_id, holes.time, holes.reason)
     ):
         reasons.setdefault(series_id, []).append((time, reason, number))
@@ -170,12 +210,22 @@ def _sources(connection: Connection, series_ids: list[str]) -> Iterable[Sources]
     ]
 
 
+_STRAY: Final = """
+select c.series_id, c.repo_id, (c.cells - coalesce(p.cells, '{}'))::text
+from (
+  select series_id, repo_id, range_agg(cells) as cells
+  from series_points.series_coverage where series_id = any(:ids) group by 1, 2
+) c left join series_points.series_planned p using (series_id, repo_id)
+where not isempty(c.cells - coalesce(p.cells, '{}'))
+"""
+"""Counted cells outside the plan: a request may come from elsewhere than our planner."""
+
 _FAILED_FRAMES: Final = """
-select f.series_id, f.reason, (f.cells - coalesce(c.cells, '{}'))::text as cells
-from series_points.series_failed f left join (
+select f.series_id, f.reason, (f.cells * p.cells - coalesce(c.cells, '{}'))::text as cells
+from series_points.series_failed f join series_points.series_planned p using (series_id, repo_id) left join (
   select series_id, repo_id, range_agg(cells) as cells
   from series_points.series_coverage where series_id = any(:ids) group by 1, 2
 ) c using (series_id, repo_id)
-where f.series_id = any(:ids) and not isempty(f.cells - coalesce(c.cells, '{}'))
+where f.series_id = any(:ids) and not isempty(f.cells * p.cells - coalesce(c.cells, '{}'))
 """
 """Failed cells that nothing covers, one row per repository and reason."""

@@ -176,3 +176,18 @@ def test_a_series_without_a_plan_has_no_columns(place: Place, reader: Reader) ->
     fold_into(connection, SERIES_POINTS, [foldings([completed(result({600: 5}))])])
     with reader.snapshot(("series_points",)) as snapshot:
         assert queries.columns(snapshot.connection, [SERIES, OTHER_SERIES]) == {}
+
+
+def test_what_was_counted_and_never_planned_is_in_no_total(place: Place, reader: Reader) -> None:
+    planned: list[Payload] = [
+        _planned([1, 2]),
+        completed(result({600: 5, 601: 0, 602: 1})),
+        completed(result({600: 2}), repository_id=2),
+    ]
+    strays: list[Payload] = [
+        completed(result({600: 100, 610: 100}), repository_id=9),  # a repository outside the plan
+        completed(result({605: 100})),  # a frame outside the plan
+        completed(result({}, incomplete={601: (100, "timeout")}, covered=[]), repository_id=9),
+        failed(completed(result({606: 0}), repository_id=9)),
+    ]
+    assert _columns(place, reader, [*planned, *strays]) == _columns(place, reader, planned)
