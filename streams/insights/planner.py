@@ -5,7 +5,8 @@ before the plan that announces them: a plan that is visible means that all of it
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -35,6 +36,7 @@ from streams.insights.scope import Repository
 from streams.projected import EndsOfTopics, Wait
 
 SOURCE: Final = "//millstream/planner"
+_CHUNK_PAIRS: Final = 5_000
 _DEFINITIONS: Final = {"insights": (Topic.INSIGHTS,), "repositories": (Topic.REPOSITORIES,)}
 _RESULTS: Final = {"series_points": (Topic.INSIGHTS, Topic.RESULTS)}
 _TOPICS: Final = (Topic.INSIGHTS, Topic.REPOSITORIES, Topic.RESULTS)
@@ -124,48 +126,23 @@ class Planner:
             return
         await wait.passed(_RESULTS)
         known = await asyncio.to_thread(self._read_known, plans)
-        for plan in plans:
-            if plan.repository_id is not None and is_announced(plan.definition, plan.scopes, known.planned):
-                continue
-            asked = await asyncio.to_thread(self._requests, plan, known, context)
+        new = [
+            plan
+            for plan in plans
+            if plan.repository_id is None or not is_announced(plan.definition, plan.scopes, known.planned)
+        ]
+        for together in _chunks(new):
+            asked = await asyncio.to_thread(_requests, together, known, context.now())
             await context.publish(asked)
-            announced = plans_of(plan.definition, plan.scopes, cause, wait.vector)
-            await context.publish(
-                [
-                    Outgoing(
-                        new_event(
-                            part,
-                            source=SOURCE,
-                            time=context.now(),
-                            event_id=plan_id(part, plan.repository_id),
-                            cause=plan.cause,
-                        )
-                    )
-                    for part in announced
-                ]
-            )
+            announced = list(_announcements(together, cause, wait.vector, context.now()))
+            await context.publish(announced)
             _log.info(
                 "planned",
-                insight=plan.definition.insight_id,
                 cause=cause.value,
+                insights=len({plan.definition.insight_id for plan in together}),
                 requests=len(asked),
-                parts=len(announced),
+                plans=len(announced),
             )
-
-    def _requests(self, plan: Plan, known: Known, context: Context) -> list[Outgoing]:
-        now = context.now()
-        return [
-            Outgoing(
-                new_event(
-                    RecordingRequested(request=request),
-                    source=SOURCE,
-                    time=now,
-                    event_id=request.request_id,
-                    cause=plan.cause,
-                )
-            )
-            for request in requests_of(plan.definition, plan.scopes, known.covered)
-        ]
 
     def _read_definitions(self) -> tuple[list[Definition], list[Repository]]:
         with self._reader.snapshot(("insights", "repositories")) as snapshot:
@@ -194,3 +171,42 @@ class Planner:
             covered={pair: found.covered for pair, found in cells.items()},
             planned={pair: found.planned for pair, found in cells.items()},
         )
+
+
+def _chunks(plans: Sequence[Plan]) -> Iterator[list[Plan]]:
+    """Plans whose events are published together: records are few round trips, and memory stays bounded."""
+    chunk: list[Plan] = []
+    pairs = 0
+    for plan in plans:
+        chunk.append(plan)
+        pairs += sum(len(scope.repositories) for scope in plan.scopes)
+        if pairs >= _CHUNK_PAIRS:
+            yield chunk
+            chunk, pairs = [], 0
+    if chunk:
+        yield chunk
+
+
+def _requests(plans: Iterable[Plan], known: Known, now: datetime) -> list[Outgoing]:
+    return [
+        Outgoing(
+            new_event(
+                RecordingRequested(request=request),
+                source=SOURCE,
+                time=now,
+                event_id=request.request_id,
+                cause=plan.cause,
+            )
+        )
+        for plan in plans
+        for request in requests_of(plan.definition, plan.scopes, known.covered)
+    ]
+
+
+def _announcements(
+    plans: Iterable[Plan], cause: PlanCause, waited_for: Sequence[str], now: datetime
+) -> Iterator[Outgoing]:
+    for plan in plans:
+        for part in plans_of(plan.definition, plan.scopes, cause, waited_for):
+            event_id = plan_id(part, plan.repository_id)
+            yield Outgoing(new_event(part, source=SOURCE, time=now, event_id=event_id, cause=plan.cause))

@@ -42,6 +42,8 @@ SOURCE: Final = "//millstream/dispatcher"
 OFFICE: Final = "dispatcher"
 TICK_S: Final = 0.05
 LOOK_S: Final = 0.25
+BUSY_LOOK_S: Final = 0.15
+"""Between two looks while work is in flight: two seconds of it are, so that looking more often only costs."""
 RESIGN_CHECK_S: Final = 1.0
 _WORK: Final = (Topic.WORK_INTERACTIVE, Topic.WORK_BACKGROUND)
 INTERACTIVE: Final = "interactive"
@@ -136,10 +138,11 @@ class Dispatcher:
         return True
 
     async def _fill(self) -> None:
-        """Look when a projection has moved, and now and then: a notice can be lost."""
+        """Look when a projection has moved, and now and then in any case: a notice can be lost."""
         now_s = time.monotonic()
         moves = self._office.reader.moves
-        if moves == self._seen_moves and now_s - self._looked_s < LOOK_S:
+        since_s = now_s - self._looked_s
+        if since_s < (LOOK_S if moves == self._seen_moves else BUSY_LOOK_S if self._outstanding else 0.0):
             return
         self._seen_moves, self._looked_s = moves, now_s
         if now_s - self._ready_checked_s > _READY_CHECK_S:
