@@ -91,19 +91,22 @@ def requests_of(
 ) -> Iterator[RecordingRequest]:
     """What has to be asked for: one request per repository, or several where it would be too large.
 
-    Which series stand in which split does not depend on what is covered already, so that a plan made again
-    after some results have come never gives a series the id of another split.
+    Series stand in the order of the definition, however the pair was met. Which of them stand in which split
+    does not depend on what is covered already, and the id follows from them: a plan made again after some
+    results have come, or in which the repository has another scope, never gives a series another split's id.
     """
-    by_repository: dict[int, list[SeriesDefinition]] = {}
+    by_repository: dict[int, set[str]] = {}
     for scope in scopes:
+        lines = {series.series_id for series in scope.series}
         for repository_id in scope.repositories:
-            by_repository.setdefault(repository_id, []).extend(scope.series)
+            by_repository.setdefault(repository_id, set()).update(lines)
     asked: dict[str, RequestedSeries] = {}
     for series in definition.series:
-        asked[series.series_id] = _requested(series, [planned_cells(definition, series)])
+        if series.series_id not in asked:
+            asked[series.series_id] = _requested(series, [planned_cells(definition, series)])
     sizes = {series_id: len(msgspec.json.encode(one)) for series_id, one in asked.items()}
-    for repository_id, lines in sorted(by_repository.items()):
-        splits = _splits([asked[series.series_id] for series in lines], sizes)
+    for repository_id, chosen in sorted(by_repository.items()):
+        splits = _splits([one for series_id, one in asked.items() if series_id in chosen], sizes)
         for number, split in enumerate(splits, start=1):
             open_series = [
                 left
@@ -111,7 +114,15 @@ def requests_of(
                 if (left := _without(one, covered.get((one.series_id, repository_id), ())))
             ]
             if open_series:
-                yield _request(definition, repository_id, open_series, number, len(splits))
+                request_id = request_id_of(
+                    definition.insight_id, repository_id, [one.series_id for one in split]
+                )
+                yield _request(definition, repository_id, request_id, open_series, number, len(splits))
+
+
+def request_id_of(insight_id: int, repository_id: int, series_ids: Sequence[str]) -> str:
+    """Id of the first attempt's request; ``series_ids`` are all of its split, covered ones too, in order."""
+    return derived_event_id("recording.requested", insight_id, repository_id, 1, *series_ids)
 
 
 def plans_of(
@@ -166,7 +177,12 @@ def is_announced(definition: Definition, scopes: Sequence[Scope], planned: Mappi
 
 
 def _request(
-    definition: Definition, repository_id: int, series: list[RequestedSeries], split: int, of: int
+    definition: Definition,
+    repository_id: int,
+    request_id: str,
+    series: list[RequestedSeries],
+    split: int,
+    of: int,
 ) -> RecordingRequest:
     frames = {
         (one.unit, one.value, index)
@@ -175,7 +191,7 @@ def _request(
         for index in range(start, end)
     }
     return RecordingRequest(
-        request_id=derived_event_id("recording.requested", definition.insight_id, repository_id, 1, split),
+        request_id=request_id,
         repository_id=repository_id,
         insight_id=definition.insight_id,
         creator=definition.creator,

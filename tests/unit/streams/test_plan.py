@@ -71,9 +71,10 @@ def test_one_request_per_repository_carries_all_its_series() -> None:
     requests = list(requests_of(one, scopes_of(one, REPOSITORIES), {}))
     assert {request.repository_id: [series.query for series in request.series] for request in requests} == {
         1: ["a", "w"],
-        2: ["a", "w", "b repo:web"],
+        2: ["a", "b repo:web", "w"],
     }
-    assert requests[0].request_id == derived_event_id("recording.requested", 7, 1, 1, 1)
+    ids = [one.series[0].series_id, one.series[2].series_id]
+    assert requests[0].request_id == derived_event_id("recording.requested", 7, 1, 1, *ids)
     assert requests[0].series[0].frames == [(680, 683)]
     assert requests[0].cost == pytest.approx(6 * planning.NOMINAL_FILES)
     assert requests[1].cost == pytest.approx(6 * planning.NOMINAL_FILES), (
@@ -104,6 +105,25 @@ def test_both_ways_to_a_pair_ask_under_the_same_ids() -> None:
     }
     assert from_insight == from_repository
     assert len(from_insight) == 2
+
+
+def test_both_ways_split_alike_and_in_the_order_of_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "MAX_REQUEST_BYTES", 500)
+    # By scopes, "c" comes before "b"; for repository 1 alone all three have one scope.
+    one = insight(definition("a"), definition("b", repositories=[1]), definition("c"))
+    from_insight = [r for r in requests_of(one, scopes_of(one, REPOSITORIES), {}) if r.repository_id == 1]
+    [scopes] = scopes_by_repository(scopes_of(one, [REPOSITORIES[0]])).values()
+    assert list(requests_of(one, scopes, {})) == from_insight
+    assert [[series.query for series in request.series] for request in from_insight] == [["a", "b"], ["c"]]
+
+
+def test_another_scope_of_the_repository_asks_under_other_ids() -> None:
+    one = insight(definition("a"), definition("b fork:yes"))
+    as_fork = Repository(1, "example.org/team/api", fork=True, archived=False)
+    [before] = requests_of(one, scopes_of(one, [REPOSITORIES[0]]), {})
+    [after] = requests_of(one, scopes_of(one, [as_fork]), {})
+    assert (len(before.series), len(after.series)) == (2, 1)
+    assert before.request_id != after.request_id
 
 
 def test_large_requests_are_split_by_series_whatever_is_covered_already(
