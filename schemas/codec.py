@@ -15,10 +15,13 @@ import orjson
 from schemas.envelope import Event, Headers, Record
 from schemas.errors import MillstreamError
 from schemas.ids import new_event_id
+from schemas.limits import FIRST_YEAR, LAST_YEAR, FieldError, is_within_limits
 from schemas.registry import REGISTRY, EventType, Payload, Registry
 
 MAX_RECORD_BYTES: Final = 900_000
 """Largest key, value and headers together: below every client's own limit (DESIGN section 4)."""
+MAX_ATTRIBUTE_BYTES: Final = 1_024
+"""Largest attribute, and name of one: ids are keys of databases."""
 CONTENT_TYPE: Final = b"application/json"
 _STRUCTURED: Final = b"application/cloudevents"
 _KNOWN: Final = frozenset(
@@ -41,6 +44,8 @@ _KNOWN: Final = frozenset(
 _REQUIRED: Final = ("specversion", "id", "source", "type")
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """An escaped NUL, and no escaped backslash before the letters u0000."""
+_SHOWN_CHARACTERS: Final = 300
+"""Of foreign text in a reason: dead letters keep the record itself."""
 _NO_EXTENSIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -69,6 +74,9 @@ class UnknownVersion(msgspec.Struct, frozen=True):
 
 
 Decoded = Event | Undecodable | UnknownType | UnknownVersion
+
+PAYLOAD_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What ``decode_payload`` raises: the last for fields nobody knows that are nested without end."""
 
 _decoders: dict[type[Payload], Callable[[bytes], Payload]] = {}
 _parse_time = msgspec.json.Decoder(datetime).decode
@@ -152,15 +160,13 @@ def decode(record: Record, registry: Registry = REGISTRY) -> Decoded:
         for name, data in record.headers:
             size_bytes += len(name) + len(data)
             if name[:3] == "ce_":
-                attributes[name[3:]] = text = data.decode()
-                if "\0" in text:
-                    return Undecodable(f"the header {name!r} has a NUL character", name)
+                attributes[name[3:]] = data.decode()
             elif name == "content-type":
                 structured = data[: len(_STRUCTURED)].lower() == _STRUCTURED
             elif name == "traceparent":
                 attributes[name] = data.decode("ascii", "replace")
     except UnicodeDecodeError:
-        return Undecodable(f"the header {name!r} is not UTF-8", name)
+        return Undecodable("the header is not UTF-8", name[:_SHOWN_CHARACTERS])
     if size_bytes > MAX_RECORD_BYTES:
         return Undecodable(f"{size_bytes:,} bytes are more than the {MAX_RECORD_BYTES:,} an event may have")
     if value is None:
@@ -179,7 +185,10 @@ def _decode_structured(record: Record, value: bytes, registry: Registry) -> Deco
         return Undecodable("a structured event has to be a JSON object", "$")
     if "data" not in body:
         return Undecodable("the event has no data", "data")
-    return _build(record, attributes_of(body), orjson.dumps(body["data"]), registry)
+    try:
+        return _build(record, attributes_of(body), orjson.dumps(body["data"]), registry)
+    except TypeError as error:  # what can be read can be nested deeper than what can be written
+        return Undecodable(f"the value cannot be kept as JSON: {error}", "$")
 
 
 def attributes_of(structured_event: Mapping[str, object]) -> dict[str, str]:
@@ -191,12 +200,45 @@ def attributes_of(structured_event: Mapping[str, object]) -> dict[str, str]:
     }
 
 
+def attribute_problem(name: str, text: str) -> str | None:
+    """What is wrong with an attribute of either mode, whatever it means; None when nothing is."""
+    if "\0" in text or "\0" in name:
+        return "has a NUL character, which cannot be kept in a database"
+    if (
+        max(len(text.encode("utf-8", "surrogatepass")), len(name.encode("utf-8", "surrogatepass")))
+        > MAX_ATTRIBUTE_BYTES
+    ):
+        return f"is longer than {MAX_ATTRIBUTE_BYTES} bytes"
+    return None
+
+
+def _check_attributes(attributes: Mapping[str, str]) -> Undecodable | None:
+    whole = "".join(attributes.values())
+    if (
+        len(whole) <= MAX_ATTRIBUTE_BYTES
+        and whole.isascii()
+        and "\0" not in whole
+        and _KNOWN.issuperset(attributes)
+    ):
+        return None  # nearly always, and cheap: this runs for every record
+    for name, text in attributes.items():
+        problem = attribute_problem(name, text)
+        if problem is not None:
+            return Undecodable(f"the attribute {problem}", f"ce_{name}"[:_SHOWN_CHARACTERS])
+    return None
+
+
 def _build(record: Record, attributes: dict[str, str], data: bytes, registry: Registry) -> Decoded:
+    wrong = _check_attributes(attributes)
+    if wrong is not None:
+        return wrong
     for name in _REQUIRED:
         if not attributes.get(name):
             return Undecodable(f"the attribute {name!r} is missing", f"ce_{name}")
     if attributes["specversion"] != "1.0":
-        return Undecodable(f"specversion {attributes['specversion']!r} is not 1.0", "ce_specversion")
+        return Undecodable(
+            f"specversion {attributes['specversion'][:_SHOWN_CHARACTERS]!r} is not 1.0", "ce_specversion"
+        )
     found = _event_type(attributes, registry)
     if not isinstance(found, EventType):
         return found
@@ -206,15 +248,18 @@ def _build(record: Record, attributes: dict[str, str], data: bytes, registry: Re
         )
     time = parse_time(attributes.get("time", ""))
     if time is None:
-        return Undecodable("the attribute 'time' is missing, or no RFC 3339 time with a zone", "ce_time")
+        return Undecodable(
+            "the attribute 'time' is missing, or no RFC 3339 time with a zone "
+            f"in the years {FIRST_YEAR} to {LAST_YEAR}",
+            "ce_time",
+        )
     expected = attributes.get("expectedversion")
     if expected is not None and not (expected.isascii() and expected.isdigit() and len(expected) < 16):
         return Undecodable(f"expectedversion {expected[:20]!r} is no version", "ce_expectedversion")
     try:
         payload = decode_payload(found, data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        reason, _, path = str(error).partition(" - at `")
-        return Undecodable(reason, path.rstrip("`") or "$")
+    except PAYLOAD_ERRORS as error:
+        return Undecodable(*reason_and_path(error))
     key = found.key(payload)
     if record.key != key.encode():
         return Undecodable(
@@ -240,19 +285,33 @@ def _build(record: Record, attributes: dict[str, str], data: bytes, registry: Re
 
 
 def decode_payload(event_type: EventType, data: bytes) -> Payload:
-    """The payload in these bytes. Raises msgspec.DecodeError (UnicodeDecodeError for what is not UTF-8)."""
+    """The payload in these bytes. Raises one of PAYLOAD_ERRORS."""
+    if len(data) > event_type.max_bytes:
+        raise msgspec.ValidationError(
+            f"{len(data):,} bytes are more than the {event_type.max_bytes:,} that {event_type.name} may have"
+        )
     if b"\\" in data and _NUL.search(data):
         raise msgspec.ValidationError("text with a NUL character cannot be kept in a database")
     return _decoder(event_type.payload)(data)
 
 
+def reason_and_path(error: Exception) -> tuple[str, str]:
+    """What a payload's decoding error says: in words, and of which field (JSONPath)."""
+    text = str(error)
+    reason, at, path = text.rpartition(" - at `")
+    reason, path = (reason, path.rstrip("`")) if at else (text, "$")
+    if isinstance(error.__cause__, FieldError):
+        path = f"{path}.{error.__cause__.field}"
+    return reason[:_SHOWN_CHARACTERS], path[:_SHOWN_CHARACTERS]
+
+
 def parse_time(text: str) -> datetime | None:
-    """An RFC 3339 time with its zone; None when it is no such thing."""
+    """An RFC 3339 time with its zone, in the years that can be counted in; None when it is no such thing."""
     try:
         time = _parse_time(b'"%b"' % text.encode())
     except (msgspec.DecodeError, UnicodeEncodeError):
         return None
-    return None if time.tzinfo is None else time
+    return None if time.tzinfo is None or not is_within_limits(time) else time
 
 
 def _event_type(
@@ -267,7 +326,10 @@ def _event_type(
         return latest
     prefix, _, tail = dataschema.rpartition("/v")
     if not tail.isascii() or not tail.isdigit() or len(tail) > 9 or prefix.rpartition("/")[2] != name:
-        return Undecodable(f"dataschema {dataschema!r} does not end in /{name}/v<n>", "ce_dataschema")
+        return Undecodable(
+            f"dataschema {dataschema[:_SHOWN_CHARACTERS]!r} does not end in /{name[:_SHOWN_CHARACTERS]}/v<n>",
+            "ce_dataschema",
+        )
     found = registry.get(name, int(tail))
     return found if found is not None else UnknownVersion(name, int(tail))
 

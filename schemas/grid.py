@@ -53,10 +53,11 @@ class Interval(msgspec.Struct, frozen=True):
     def newest(self, count: int, created_at: datetime) -> range:
         """Indexes of the ``count`` newest grid instants not after ``created_at``, ascending.
 
-        Fewer where the grid does not reach back that far: it begins in 1970, before which no commit was made.
+        Fewer where the grid does not reach back that far: it begins in 1970, before which no commit was made;
+        none (``range(0, 0)``) for an earlier ``created_at``.
         """
         last = self.index_at(created_at)
-        return range(max(0, last - count + 1), last + 1)
+        return range(max(0, last - count + 1), max(0, last + 1))
 
     def next_after(self, instant: datetime) -> datetime:
         """The first grid instant after ``instant``: when the next recording is due."""

@@ -1,5 +1,6 @@
 """The one registry of event types, keyed by (type name, version) (DESIGN section 3)."""
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from enum import StrEnum
@@ -52,6 +53,8 @@ class EventType(msgspec.Struct, frozen=True, eq=False, dict=True):
     audience: Audience
     guarded: bool
     summary: str
+    max_bytes: int = sys.maxsize
+    """Largest payload as it stands on the log, where it is less than any event may have."""
 
     @cached_property
     def dataschema(self) -> str:
@@ -108,6 +111,7 @@ class event:  # noqa: N801 - reads as a decorator
         subject: Callable[[Any], object] | None = None,
         audience: Audience,
         guarded: bool = False,
+        max_bytes: int = sys.maxsize,
     ) -> None:
         self._name = name
         self._version = version
@@ -116,6 +120,7 @@ class event:  # noqa: N801 - reads as a decorator
         self._subject = subject or key
         self._audience = audience
         self._guarded = guarded
+        self._max_bytes = max_bytes
 
     def __call__(self, payload: type[P]) -> type[P]:
         key, subject = self._key, self._subject
@@ -129,6 +134,7 @@ class event:  # noqa: N801 - reads as a decorator
                 subject=lambda data: str(subject(data)),
                 audience=self._audience,
                 guarded=self._guarded,
+                max_bytes=self._max_bytes,
                 summary=(payload.__doc__ or "").strip().splitlines()[0],
             )
         )

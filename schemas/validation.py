@@ -13,11 +13,21 @@ import jsonschema_rs
 import msgspec
 import orjson
 
-from schemas.codec import MAX_RECORD_BYTES, attributes_of, decode_payload, encode, parse_time
+from schemas.codec import (
+    MAX_RECORD_BYTES,
+    PAYLOAD_ERRORS,
+    attribute_problem,
+    attributes_of,
+    decode_payload,
+    encode,
+    parse_time,
+    reason_and_path,
+)
 from schemas.envelope import Event
 from schemas.errors import MillstreamError
 from schemas.events import REGISTRY
 from schemas.jsonschema import closed_schema
+from schemas.limits import FIRST_YEAR, LAST_YEAR
 from schemas.registry import Audience, EventType, Registry
 
 MAX_PROBLEMS: Final = 50
@@ -41,7 +51,6 @@ _ATTRIBUTES: Final = frozenset(
         "data",
     )
 )
-_MAX_ATTRIBUTE_BYTES: Final = 1024
 _TYPE_NAMES: Final = {
     "string": "text",
     "integer": "a whole number",
@@ -93,6 +102,10 @@ def publication_problems(
         external_only: refuse types that only Millstream's own agents may state.
         registry: the types that are known.
     """
+    try:
+        structured_event = orjson.loads(orjson.dumps(structured_event))
+    except (TypeError, ValueError, RecursionError) as error:  # lone surrogates, numbers without end, depth
+        return [FieldProblem("$", f"cannot be written as JSON: {error}")]
     if not isinstance(structured_event, Mapping):
         return [FieldProblem("$", "has to be an object: one CloudEvent in structured form")]
     found = list(_attribute_problems(structured_event))
@@ -154,7 +167,10 @@ def _attribute_problems(event: Mapping[str, Any]) -> Iterator[FieldProblem]:
         yield FieldProblem("$.specversion", f"has to be '1.0', not {_shown(event['specversion'])}")
     time = event.get("time")
     if isinstance(time, str) and time and parse_time(time) is None:
-        yield FieldProblem("$.time", f"has to be an RFC 3339 time with a zone, not {_shown(time)}")
+        yield FieldProblem(
+            "$.time",
+            f"has to be an RFC 3339 time with a zone, in the years {FIRST_YEAR} to {LAST_YEAR}, not {_shown(time)}",
+        )
     content_type = event.get("datacontenttype")
     if content_type is not None and str(content_type).partition(";")[0].strip().lower() != "application/json":
         yield FieldProblem("$.datacontenttype", f"has to be 'application/json', not {_shown(content_type)}")
@@ -171,8 +187,8 @@ def _attribute_problems(event: Mapping[str, Any]) -> Iterator[FieldProblem]:
             )
         elif value is not None and not isinstance(value, str | int | bool):
             yield FieldProblem(f"$.{name}", f"has to be text, not {_shown(value)}")
-        elif isinstance(value, str) and len(value.encode("utf-8", "surrogatepass")) > _MAX_ATTRIBUTE_BYTES:
-            yield FieldProblem(f"$.{name}", f"is longer than {_MAX_ATTRIBUTE_BYTES} bytes")
+        elif isinstance(value, str) and (problem := attribute_problem(name, value)) is not None:
+            yield FieldProblem(f"$.{name[:_SHOWN_CHARACTERS]}", problem)
 
 
 def _type_of(
@@ -237,9 +253,9 @@ def _payload_problems(event_type: EventType, body: object, root: str) -> list[Fi
     # What the schema cannot say (rules between fields, number formats): readers must never refuse what the edge let in.
     try:
         decode_payload(event_type, orjson.dumps(body))
-    except (msgspec.DecodeError, TypeError, ValueError) as error:
-        reason, _, path = str(error).partition(" - at `")
-        return [FieldProblem(root + path.rstrip("`").removeprefix("$"), reason)]
+    except (*PAYLOAD_ERRORS, TypeError, ValueError) as error:
+        reason, path = reason_and_path(error)
+        return [FieldProblem(root + path.removeprefix("$"), reason)]
     return []
 
 

@@ -41,6 +41,11 @@ def scope_of(given: object, field: str) -> Scope | None:
     if names and criteria is not None:
         raise InputRefused(field, "series can not specify both a repository list and repository criteria")
     if criteria is not None:
+        if len(criteria) > 10_000:
+            raise InputRefused(
+                f"{field}.repositoryCriteria",
+                f"the criteria have {len(criteria):,} characters; at most 10,000 are allowed",
+            )
         check_criteria(criteria, f"{field}.repositoryCriteria")
     return Scope(names, criteria)
 
@@ -115,6 +120,11 @@ def insight_created(
         raise InputRefused("frames", f"{frames} points; 1 to {MAX_FRAMES} are allowed")
     scope = scope_of(given.get("repository_scope"), "repositoryScope")
     description = given.get("description")
+    if isinstance(description, str) and len(description) > 10_000:
+        raise InputRefused(
+            "description",
+            f"the description has {len(description):,} characters; at most 10,000 are allowed",
+        )
     return InsightCreated(
         insight_id=insight_id,
         title=title.strip(),

@@ -33,15 +33,19 @@ def registration(
         msgspec.convert(canonical, Name)
     except (InvalidRepositoryName, msgspec.ValidationError) as error:
         raise InputRefused(where, str(error), remedy="Give a name of the form host/path.") from error
-    return RepositoryRegistered(
-        repository_id=repository_id(canonical),
-        name=canonical,
-        path=path,
-        clone_url=clone_url,
-        fork=fork,
-        archived=archived,
-        private=private,
-    )
+    fields = {
+        "repository_id": repository_id(canonical),
+        "name": canonical,
+        "path": path,
+        "clone_url": clone_url,
+        "fork": fork,
+        "archived": archived,
+        "private": private,
+    }
+    try:
+        return msgspec.convert(fields, RepositoryRegistered)
+    except msgspec.ValidationError as error:  # what every reader of the event would refuse
+        raise InputRefused("path" if path is not None else "cloneUrl", str(error)) from error
 
 
 def _check_path(path: str) -> None:

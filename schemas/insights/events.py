@@ -7,6 +7,8 @@ import msgspec
 
 from schemas.cells import check_frames
 from schemas.grid import TimeUnit
+from schemas.ids import SeriesIdentity, series_id
+from schemas.limits import Creator, FieldError, Query, check_instant
 from schemas.registry import Audience, Instant, Part, PartNumber, Payload, SafeId, event
 from schemas.topics import Topic
 
@@ -35,15 +37,32 @@ class SeriesDefinition(Part, frozen=True, kw_only=True):
 
     series_id: SeriesId
     label: Annotated[str, msgspec.Meta(max_length=500)]
-    query: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]
+    query: Annotated[Query, msgspec.Meta(min_length=1)]
     unit: TimeUnit
     value: IntervalValue
     kind: SeriesKind = SeriesKind.SEARCH
     pattern_type: PatternType = PatternType.LITERAL
     repositories: list[SafeId] | None = None
-    criteria: str | None = None
-    group_by: str | None = None
-    line_color: str | None = None
+    criteria: Query | None = None
+    group_by: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+    line_color: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+
+    def __post_init__(self) -> None:
+        # Two definitions under one id would write different grids into the same rows.
+        computed = series_id(
+            SeriesIdentity(
+                query=self.query,
+                unit=self.unit.value,
+                value=self.value,
+                repositories=self.repositories,
+                criteria=self.criteria,
+                kind=self.kind.value,
+                group_by=self.group_by,
+                pattern_type=self.pattern_type.value,
+            )
+        )
+        if self.series_id != computed:
+            raise FieldError("series_id", f"has to be {computed}, which follows from the other fields")
 
 
 @event(
@@ -58,11 +77,14 @@ class InsightCreated(Payload, frozen=True, kw_only=True):
 
     insight_id: SafeId
     title: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
-    creator: str
+    creator: Creator
     created_at: Instant
     series: Annotated[list[SeriesDefinition], msgspec.Meta(min_length=1, max_length=50)]
-    description: str = ""
+    description: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
     frames: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 12
+
+    def __post_init__(self) -> None:
+        check_instant("created_at", self.created_at)
 
 
 class PlannedSeries(Part, frozen=True, kw_only=True):
@@ -110,7 +132,7 @@ class BackfillPlanned(Payload, frozen=True, kw_only=True):
     scopes: list[PlannedScope]
     part: PartNumber
     of: PartNumber
-    waited_for: list[str] = []
+    waited_for: list[Annotated[str, msgspec.Meta(max_length=300)]] = []
 
     def __post_init__(self) -> None:
         if self.part > self.of:

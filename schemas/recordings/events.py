@@ -1,18 +1,40 @@
 """Events on ``millstream.recordings`` (asked for) and ``millstream.work.*`` (being done), keyed by repository."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from schemas.cells import check_frames
 from schemas.grid import TimeUnit
 from schemas.insights.events import IntervalValue, PatternType, SeriesId, SeriesKind
+from schemas.limits import (
+    MAX_BRANCH_BYTES,
+    MAX_REQUEST_ID_BYTES,
+    Branch,
+    CloneUrl,
+    Creator,
+    FieldError,
+    Path,
+    Query,
+    RequestId,
+    check_bytes,
+    check_clone_url,
+    check_instant,
+    check_path,
+)
 from schemas.registry import Audience, Instant, Part, PartNumber, Payload, SafeId, event
 from schemas.topics import Topic
 
 IndexRange = tuple[int, int]
 """A half-open range [first, end) of grid indexes."""
+
+MAX_REQUEST_BYTES: Final = 260 * 1024
+"""Of the event that asks: 256 KiB of series and what stands around them. As dispatched, with all defaults written
+and a location added, it is below what the log takes."""
+MAX_REQUEST_SERIES: Final = 1_000
+MAX_REQUEST_CELLS: Final = 100_000
+"""Of all series of a request together: twice what the largest insight asks of a repository."""
 
 
 class Lane(StrEnum):
@@ -27,7 +49,7 @@ class RequestedSeries(Part, frozen=True, kw_only=True):
     """What to count for one series: its query at its frames."""
 
     series_id: SeriesId
-    query: str
+    query: Query
     unit: TimeUnit
     value: IntervalValue
     frames: list[IndexRange]
@@ -45,20 +67,26 @@ class RecordingRequest(Part, frozen=True, kw_only=True):
     ``cost`` is an estimate in file instances.
     """
 
-    request_id: str
+    request_id: RequestId
     repository_id: SafeId
     insight_id: SafeId
-    creator: str
+    creator: Creator
     lane: Lane
-    series: Annotated[list[RequestedSeries], msgspec.Meta(min_length=1)]
+    series: Annotated[list[RequestedSeries], msgspec.Meta(min_length=1, max_length=MAX_REQUEST_SERIES)]
     priority: Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)] = 100
-    cost: float = 1.0
+    cost: Annotated[float, msgspec.Meta(ge=0, le=1e18)] = 1.0
     split: PartNumber = 1
     of: PartNumber = 1
 
     def __post_init__(self) -> None:
         if self.split > self.of:
             raise ValueError(f"split {self.split} of {self.of} cannot be")
+        check_bytes("request_id", self.request_id, MAX_REQUEST_ID_BYTES)
+        cells = sum(end - start for one in self.series for start, end in one.frames)
+        if cells > MAX_REQUEST_CELLS:
+            raise FieldError(
+                "series", f"{cells:,} cells are more than the {MAX_REQUEST_CELLS:,} that a request may have"
+            )
 
 
 @event(
@@ -66,6 +94,7 @@ class RecordingRequest(Part, frozen=True, kw_only=True):
     topics=(Topic.RECORDINGS,),
     key=lambda data: data.request.repository_id,
     audience=Audience.EXTERNAL,
+    max_bytes=MAX_REQUEST_BYTES,
 )
 class RecordingRequested(Payload, frozen=True, kw_only=True):
     """Somebody asked that the results of these series be counted in this repository at these frames."""
@@ -79,9 +108,14 @@ class RepositoryLocation(Part, frozen=True, kw_only=True):
     ``default_branch`` is null where HEAD decides.
     """
 
-    path: str | None = None
-    clone_url: str | None = None
-    default_branch: str | None = None
+    path: Path | None = None
+    clone_url: CloneUrl | None = None
+    default_branch: Branch | None = None
+
+    def __post_init__(self) -> None:
+        check_path("path", self.path)
+        check_clone_url("clone_url", self.clone_url)
+        check_bytes("default_branch", self.default_branch, MAX_BRANCH_BYTES)
 
 
 class DispatchedRequest(Part, frozen=True, kw_only=True):
@@ -103,3 +137,6 @@ class RecordingDispatched(Payload, frozen=True, kw_only=True):
 
     requests: Annotated[list[DispatchedRequest], msgspec.Meta(min_length=1)]
     deadline: Instant
+
+    def __post_init__(self) -> None:
+        check_instant("deadline", self.deadline)

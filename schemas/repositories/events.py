@@ -4,27 +4,31 @@ from typing import Annotated
 
 import msgspec
 
+from schemas.limits import (
+    MAX_BRANCH_BYTES,
+    MAX_MESSAGE_BYTES,
+    MAX_NAME_BYTES,
+    Branch,
+    CloneUrl,
+    Code,
+    Message,
+    Path,
+    check_bytes,
+    check_clone_url,
+    check_path,
+)
 from schemas.registry import Audience, Part, Payload, SafeId, event
 from schemas.topics import Topic
 
-Name = Annotated[str, msgspec.Meta(min_length=3, max_length=1024, pattern=r"^[^\x00-\x1f]+/[^\x00-\x1f]+$")]
-"""``host/path``, host in lower case, no scheme, no ``.git``."""
-Sha = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
+Name = Annotated[
+    str,
+    msgspec.Meta(min_length=3, max_length=MAX_NAME_BYTES, pattern=r"^[^\x00-\x1f]+/[^\x00-\x1f]+$(?!\n)"),
+]
+"""``host/path``, host in lower case, no scheme, no ``.git``; at most 1,000 bytes."""
+Sha = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$(?!\n)")]
 """A full git object id."""
 
 _ON = (Topic.REPOSITORIES,)
-
-
-def _refuse_credentials(url: str) -> None:
-    """No credential goes on the log: not as user information (``git@`` of ssh is none), not in a query."""
-    scheme, _, rest = url.partition("://")
-    if not rest:
-        return
-    user, at, _ = rest.partition("/")[0].rpartition("@")
-    if at and (":" in user or scheme.lower() in ("http", "https")):
-        raise ValueError("clone_url holds a credential: give it to git's credential store instead")
-    if "?" in rest:
-        raise ValueError("clone_url has a query, which could hold a credential")
 
 
 @event(
@@ -43,8 +47,8 @@ class RepositoryRegistered(Payload, frozen=True, kw_only=True):
 
     repository_id: SafeId
     name: Name
-    path: str | None = None
-    clone_url: str | None = None
+    path: Path | None = None
+    clone_url: CloneUrl | None = None
     fork: bool = False
     archived: bool = False
     private: bool = False
@@ -52,10 +56,9 @@ class RepositoryRegistered(Payload, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if (self.path is None) == (self.clone_url is None):
             raise ValueError("exactly one of path and clone_url has to be given")
-        if self.name.endswith("\n"):
-            raise ValueError("the name ends in a line feed")
-        if self.clone_url is not None:
-            _refuse_credentials(self.clone_url)
+        check_bytes("name", self.name, MAX_NAME_BYTES)
+        check_path("path", self.path)
+        check_clone_url("clone_url", self.clone_url)
 
 
 @event(
@@ -72,7 +75,10 @@ class RepositoryUpdated(Payload, frozen=True, kw_only=True):
     fork: bool | None = None
     archived: bool | None = None
     private: bool | None = None
-    default_branch: str | None = None
+    default_branch: Branch | None = None
+
+    def __post_init__(self) -> None:
+        check_bytes("default_branch", self.default_branch, MAX_BRANCH_BYTES)
 
 
 @event(
@@ -87,6 +93,9 @@ class RepositoryRenamed(Payload, frozen=True, kw_only=True):
 
     repository_id: SafeId
     name: Name
+
+    def __post_init__(self) -> None:
+        check_bytes("name", self.name, MAX_NAME_BYTES)
 
 
 @event(
@@ -105,7 +114,7 @@ class RepositoryRemoved(Payload, frozen=True, kw_only=True):
 class RefMove(Part, frozen=True, kw_only=True):
     """One ref that moved; ``old`` is null for a new ref, ``new`` for a deleted one."""
 
-    ref: str
+    ref: Annotated[str, msgspec.Meta(max_length=4_096)]
     old: Sha | None
     new: Sha | None
 
@@ -124,13 +133,16 @@ class RepositoryPushed(Payload, frozen=True, kw_only=True):
     """
 
     repository_id: SafeId
-    default_branch: str | None
+    default_branch: Branch | None
     tip: Sha | None
     previous_tip: Sha | None = None
-    refs: list[RefMove] = []
+    refs: Annotated[list[RefMove], msgspec.Meta(max_length=2_000)] = []
     refs_omitted: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
-    refs_fingerprint: str = ""
+    refs_fingerprint: Annotated[str, msgspec.Meta(max_length=128)] = ""
     shallow: bool = False
+
+    def __post_init__(self) -> None:
+        check_bytes("default_branch", self.default_branch, MAX_BRANCH_BYTES)
 
 
 @event(
@@ -143,6 +155,9 @@ class RepositoryCloneFailed(Payload, frozen=True, kw_only=True):
     """The registrar could not make the repository readable; ``reason`` is a code, ``message`` for people."""
 
     repository_id: SafeId
-    reason: str
-    message: str
+    reason: Code
+    message: Message
     attempt: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 1
+
+    def __post_init__(self) -> None:
+        check_bytes("message", self.message, MAX_MESSAGE_BYTES)

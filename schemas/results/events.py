@@ -1,6 +1,6 @@
 """Events on ``millstream.results``, keyed by repository."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -8,6 +8,14 @@ from schemas.cells import check_frames, check_series_result
 from schemas.grid import TimeUnit
 from schemas.ids import MAX_ID
 from schemas.insights.events import IntervalValue, SeriesId
+from schemas.limits import (
+    MAX_MESSAGE_BYTES,
+    MAX_REQUEST_ID_BYTES,
+    Code,
+    Message,
+    RequestId,
+    check_bytes,
+)
 from schemas.recordings.events import IndexRange
 from schemas.registry import Audience, Part, PartNumber, Payload, SafeId, event
 from schemas.topics import Topic
@@ -15,6 +23,11 @@ from schemas.topics import Topic
 Attempt = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
 """A number of results: a safe integer, so that no database and no JSON reader has to round it."""
+_COMMIT_PATTERN: Final = r"^([0-9a-f]{40}|[0-9a-f]{64})?$(?!\n)"
+CommitOrEmpty = Annotated[str, msgspec.Meta(pattern=_COMMIT_PATTERN)]
+"""A full git object id, or nothing where no commit was made yet."""
+CommitText = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": _COMMIT_PATTERN})]
+"""The same where there are many: readers check the whole list at once (``schemas.cells``)."""
 _ON = (Topic.RESULTS,)
 
 
@@ -23,8 +36,8 @@ class IncompleteCell(Part, frozen=True, kw_only=True):
 
     index: int
     value: Count
-    reason: str
-    commit: str | None = None
+    reason: Code
+    commit: CommitOrEmpty | None = None
 
 
 class SeriesResult(Part, frozen=True, kw_only=True):
@@ -41,7 +54,7 @@ class SeriesResult(Part, frozen=True, kw_only=True):
     covered: list[IndexRange]
     indexes: list[int] = []
     values: list[Count] = []
-    commits: list[str] = []
+    commits: list[CommitText] = []
     captures: list[str] | None = None
     incomplete: list[IncompleteCell] = []
 
@@ -56,7 +69,7 @@ class CountingStatistics(Part, frozen=True, kw_only=True):
     blobs: Count = 0
     size_bytes: Count = 0
     duration_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    skipped: dict[str, Count] = {}
+    skipped: dict[Code, Count] = {}
 
 
 @event(
@@ -68,15 +81,18 @@ class CountingStatistics(Part, frozen=True, kw_only=True):
 class SearchCompleted(Payload, frozen=True, kw_only=True):
     """A recording request was counted. ``files`` counts file instances over all frames, ``blobs`` distinct ones."""
 
-    request_id: str
+    request_id: RequestId
     repository_id: SafeId
     insight_id: SafeId
     attempt: Attempt
     matcher_version: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
-    engine: str
+    engine: Code
     series: list[SeriesResult]
     statistics: CountingStatistics = CountingStatistics()
     split: PartNumber = 1
+
+    def __post_init__(self) -> None:
+        check_bytes("request_id", self.request_id, MAX_REQUEST_ID_BYTES)
 
 
 class FailedSeries(Part, frozen=True, kw_only=True):
@@ -103,11 +119,15 @@ class SearchFailed(Payload, frozen=True, kw_only=True):
     ``final`` says that no further attempt will be made: the cells are no longer open.
     """
 
-    request_id: str
+    request_id: RequestId
     repository_id: SafeId
     insight_id: SafeId
     attempt: Attempt
-    reason: str
-    message: str
+    reason: Code
+    message: Message
     final: bool
     series: list[FailedSeries]
+
+    def __post_init__(self) -> None:
+        check_bytes("request_id", self.request_id, MAX_REQUEST_ID_BYTES)
+        check_bytes("message", self.message, MAX_MESSAGE_BYTES)

@@ -19,6 +19,7 @@ from schemas.events import (
 )
 from schemas.grid import Interval
 from schemas.ids import derived_event_id
+from schemas.limits import shortened
 from streams.recordings.dispatch import MAX_ATTEMPTS
 from streams.search.engine import Cell, CountQuery, CountRequest, CountResult
 from streams.search.query import QueryError, parse, validate_for_insight
@@ -180,7 +181,7 @@ def _failed(
         insight_id=request.insight_id,
         attempt=dispatched.attempt,
         reason=reason,
-        message=message,
+        message=shortened(message),
         final=final,
         series=[
             FailedSeries(series_id=one.series_id, unit=one.unit, value=one.value, frames=one.frames)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import msgspec
+
 from api.graphql.lines import (
     NOTHING,
     Cells,
@@ -18,8 +20,11 @@ from api.graphql.lines import (
 from projections.series_points.queries import RepositoryCell
 from schemas.events import SeriesDefinition, SeriesKind
 from schemas.grid import TimeUnit
+from schemas.ids import SeriesIdentity, series_id
 
-SERIES = SeriesDefinition(series_id="s:" + "A" * 64, label="l", query="q", unit=TimeUnit.MONTH, value=1)
+SERIES = SeriesDefinition(
+    series_id=series_id(SeriesIdentity(query="q")), label="l", query="q", unit=TimeUnit.MONTH, value=1
+)
 JANUARY, FEBRUARY, MARCH = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3))
 
 
@@ -52,9 +57,7 @@ def frames(
 
 
 def line(label: str, *values: float | None) -> Line:
-    definition = SeriesDefinition(
-        series_id="s:" + "A" * 64, label=label, query="q", unit=TimeUnit.MONTH, value=1
-    )
+    definition = msgspec.structs.replace(SERIES, label=label)
     return lines_of(1, definition, frames(values))[0]
 
 
@@ -79,7 +82,7 @@ def test_cells_of_some_repositories_add_up_and_keep_their_flaws() -> None:
 
 def test_a_captured_value_is_zero_where_others_were_counted_and_missing_where_nothing_was() -> None:
     capture = SeriesDefinition(
-        series_id=SERIES.series_id,
+        series_id=series_id(SeriesIdentity(query="q", kind="capture")),
         label="l",
         query="q",
         unit=TimeUnit.MONTH,
@@ -91,7 +94,7 @@ def test_a_captured_value_is_zero_where_others_were_counted_and_missing_where_no
         ("1.0", [2.0, 0.0, None]),
         ("2.0", [0.0, 1.0, None]),
     ]
-    assert found[0].series_id == f"{SERIES.series_id}-1.0"
+    assert found[0].series_id == f"{capture.series_id}-1.0"
 
 
 def test_nothing_known_is_a_line_without_points() -> None:

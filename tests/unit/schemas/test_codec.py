@@ -18,7 +18,7 @@ from schemas.codec import (
     new_event,
 )
 from schemas.envelope import Event, Headers, Position, Record
-from schemas.events import RepositoryRegistered, RepositoryRenamed
+from schemas.events import RefMove, RepositoryPushed, RepositoryRegistered, RepositoryRenamed
 
 TOPIC = "millstream.repositories"
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890_123, tzinfo=UTC)
@@ -140,7 +140,8 @@ def test_types_and_versions_of_the_future() -> None:
 
 
 def test_an_event_that_is_too_large_is_not_encoded() -> None:
-    huge = RepositoryRegistered(repository_id=7, name="h/a", path="/" + "x" * MAX_RECORD_BYTES)
+    moves = [RefMove(ref="x" * 4_000, old=None, new="a" * 40)] * (MAX_RECORD_BYTES // 4_000)
+    huge = RepositoryPushed(repository_id=7, default_branch="main", tip="a" * 40, refs=moves)
     with pytest.raises(TooLarge):
         encode(new_event(huge, source="//test", time=NOW))
 

@@ -82,8 +82,11 @@ def definition(query: str = "TODO", **changes: object) -> SeriesDefinition:
     identity = SeriesIdentity(
         query=query,
         unit=str(fields["unit"]),
+        value=int(str(fields["value"])),
         repositories=repositories if isinstance(repositories, list) else None,
         criteria=None if fields.get("criteria") is None else str(fields["criteria"]),
+        kind=str(fields.get("kind", "search")),
+        pattern_type=str(fields.get("pattern_type", "literal")),
     )
     return SeriesDefinition(series_id=series_id(identity), **fields)  # type: ignore[arg-type]
 
