@@ -11,7 +11,7 @@ from infra.kafka.checksum import record_crc32
 from projections.folding import Folding
 from projections.projection import Prepare, Write
 from projections.runner.checkpoint import Move, Partition
-from schemas.codec import Undecodable, UnknownType, UnknownVersion, decode
+from schemas.codec import Undecodable, UnknownType, UnknownVersion, decode, record_size_bytes
 from schemas.envelope import Event, Record
 
 Decide = Callable[[Folding], bool]
@@ -99,7 +99,7 @@ class Collector:
             place.next_offset = record.offset + 1
             place.last = record
             self.records += 1
-            self.size_bytes += len(record.value or b"")
+            self.size_bytes += record_size_bytes(record.key, record.value, record.headers)
             self._judge(record, decoded)
         return stopped
 

@@ -26,7 +26,7 @@ from projections.runner.checkpoint import Checkpoint, Connection, Partition, Sta
 from projections.runner.errors import FoldFailed
 
 MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
-"""Values in one batch: a few thousand large events would not fit into memory."""
+"""Keys, values and headers in one batch: a few thousand large events would not fit into memory."""
 _IDLE_POLL_S: Final = 0.2
 _DRAIN_TIMEOUT_S: Final = 5.0
 _LAST_RECORDS_TIMEOUT_S: Final = 30.0

@@ -10,6 +10,7 @@ from projections.folding import Folding
 from projections.projection import Cursor, Write
 from projections.runner.batch import Collector
 from projections.runner.notify import MAX_PAYLOAD_BYTES, payload
+from schemas.codec import record_size_bytes
 from schemas.envelope import Record
 from schemas.events import RepositoryRegistered
 from schemas.topics import Topic
@@ -118,3 +119,10 @@ def test_a_notification_fits() -> None:
     assert payload("p", [("t", 1, 5)]) == "p t/1@5"
     long = payload("p", [("millstream.results", number, 1 << 40) for number in range(1000)])
     assert len(long) <= MAX_PAYLOAD_BYTES
+
+
+def test_a_batch_is_as_large_as_its_records_with_keys_and_headers(collector: Collector) -> None:
+    heavy = _with(_record(10), "ce_note", b"x" * 50_000)
+    collector.add([heavy])
+    assert collector.size_bytes == record_size_bytes(heavy.key, heavy.value, heavy.headers)
+    assert collector.size_bytes > 50_000
