@@ -58,7 +58,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
 ENSURE: Final = """
 insert into checkpoints (topic, partition, cluster_id, topic_id, next_offset)
-values (%s, %s, %s, %s, %s) on conflict do nothing
+select * from unnest(%s::text[], %s::int[], %s::text[], %s::bytea[], %s::bigint[])
+order by 1, 2 on conflict do nothing
 """
 """A new checkpoint starts at the log start as it is now."""
 
@@ -108,8 +109,8 @@ def ensure(
         for topic, partitions in sorted(watermarks.items())
         for partition, marks in sorted(partitions.items())
     ]
-    with connection.cursor() as cursor:
-        cursor.executemany(ENSURE, rows)
+    if rows:
+        connection.execute(ENSURE, [list(column) for column in zip(*rows, strict=True)])
 
 
 def claim(connection: Connection, partitions: Iterable[Partition]) -> dict[Partition, Checkpoint]:

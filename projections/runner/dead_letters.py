@@ -8,31 +8,42 @@ from projections.runner.batch import DeadLetter, append_time
 
 INSERT: Final = """
 insert into dead_letters (topic, partition, "offset", append_time, reason, path, key, value, header_names, header_values)
-values (%s, %s, %s, %s, %s, %s, %s, %s, %s::text[], %s::bytea[]) on conflict do nothing
+select l.topic, l.partition, l."offset", l.append_time, l.reason, l.path, l.key, l.value,
+       coalesce(h.names, '{}'), coalesce(h.contents, '{}')
+from unnest(%s::text[], %s::int[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::bytea[], %s::bytea[])
+  with ordinality as l(topic, partition, "offset", append_time, reason, path, key, value, place)
+left join (
+  select place, array_agg(name order by number) as names, array_agg(content order by number) as contents
+  from unnest(%s::int[], %s::int[], %s::text[], %s::bytea[]) as one(place, number, name, content) group by place
+) h using (place)
+on conflict do nothing
 """
+"""One statement for all: a flood of bad records is as cheap as one. Headers travel flat, with the letter's place."""
 
 
 def insert(cursor: Cursor, letters: Sequence[DeadLetter]) -> None:
     """Keep ``letters``."""
     if not letters:
         return
-    cursor.executemany(
+    records = [letter.record for letter in letters]
+    headers = [
+        (place, number, _printable(name), content)
+        for place, record in enumerate(records, start=1)
+        for number, (name, content) in enumerate(record.headers)
+    ]
+    cursor.execute(
         INSERT,
-        [
-            (
-                letter.record.topic,
-                letter.record.partition,
-                letter.record.offset,
-                append_time(letter.record),
-                _printable(letter.reason),
-                _printable(letter.path),
-                letter.record.key,
-                letter.record.value,
-                [_printable(name) for name, _ in letter.record.headers],
-                [value for _, value in letter.record.headers],
-            )
-            for letter in letters
-        ],
+        (
+            [record.topic for record in records],
+            [record.partition for record in records],
+            [record.offset for record in records],
+            [append_time(record) for record in records],
+            [_printable(letter.reason) for letter in letters],
+            [_printable(letter.path) for letter in letters],
+            [record.key for record in records],
+            [record.value for record in records],
+            *([header[column] for header in headers] for column in range(4)),
+        ),
     )
 
 

@@ -206,13 +206,15 @@ class Runner:
         metrics.PROJECTION_EVENTS.labels(name).inc(batch.records)
         if batch.dead_letters:
             metrics.DEAD_LETTERS.labels(name).inc(len(batch.dead_letters))
-            for letter in batch.dead_letters:
-                self._log.warning(
-                    "dead_letter",
-                    position=str(letter.record.position),
-                    reason=letter.reason,
-                    path=letter.path,
-                )
+            first = batch.dead_letters[0]
+            self._log.warning(
+                "dead_letters",
+                records=len(batch.dead_letters),
+                first_position=str(first.record.position),
+                first_reason=first.reason,
+                first_path=first.path,
+                remedy="They are kept byte for byte in the table dead_letters of this generation.",
+            )
         for unknown, number in batch.skipped.items():
             metrics.UNKNOWN_TYPES.labels(name).inc(number)
             self._log.warning("unknown_type_skipped", type=unknown, records=number)

@@ -63,7 +63,9 @@ where t.series_id = k.series_id and t.repo_id = k.repo_id and t.time = k.time
 
 ADD_PLAN: Final = """
 insert into series_planned as t (series_id, repo_id, unit, value, cells)
-select %s, repo_id, %s, %s, %s::int4multirange from unnest(%s::bigint[]) as k(repo_id)
+select k.series_id, k.repo_id, min(k.unit), min(k.value), range_agg(k.cells::int4multirange)
+from unnest(%s::text[], %s::bigint[], %s::text[], %s::int[], %s::text[]) as k(series_id, repo_id, unit, value, cells)
+group by 1, 2 order by 1, 2
 on conflict (series_id, repo_id) do update set cells = t.cells + excluded.cells
 """
 
@@ -156,16 +158,15 @@ def _copy(cursor: Cursor, statement: str, rows: Sequence[bytes]) -> None:
 
 
 def _write_plans(cursor: Cursor, plans: Iterable[PlanChange]) -> int:
-    rows = 0
-    for plan in plans:
-        if not plan.cells or not plan.repository_ids:
-            continue
-        cursor.execute(
-            ADD_PLAN,
-            (plan.series_id, plan.unit, plan.value, ranges.literal(plan.cells), list(plan.repository_ids)),
-        )
-        rows += len(plan.repository_ids)
-    return rows
+    rows = [
+        (plan.series_id, repository_id, plan.unit, plan.value, ranges.literal(plan.cells))
+        for plan in plans
+        if plan.cells
+        for repository_id in plan.repository_ids
+    ]
+    if rows:
+        cursor.execute(ADD_PLAN, tuple(list(column) for column in zip(*rows, strict=True)))
+    return len(rows)
 
 
 def _write_failures(cursor: Cursor, failures: Sequence[FailChange]) -> int:
