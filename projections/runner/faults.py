@@ -2,7 +2,8 @@
 
 Nothing of this is reachable without an environment variable that only tests set:
 ``MILLSTREAM_TEST_FAULT=<projection>:<point>[:<nth>]`` kills this process with SIGKILL when the point is passed for the
-nth time, after writing the point's name to the file ``MILLSTREAM_TEST_FAULT_MARKER``; ``MILLSTREAM_TEST_BUG=<name>``
+nth time, after writing the point's name to the file ``MILLSTREAM_TEST_FAULT_MARKER``; ``MILLSTREAM_TEST_STOP`` of the
+same form pauses it there with SIGSTOP instead; ``MILLSTREAM_TEST_BUG=<name>``
 switches a bug on.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 FAULT_VARIABLE: Final = "MILLSTREAM_TEST_FAULT"
+STOP_VARIABLE: Final = "MILLSTREAM_TEST_STOP"
 MARKER_VARIABLE: Final = "MILLSTREAM_TEST_FAULT_MARKER"
 BUG_VARIABLE: Final = "MILLSTREAM_TEST_BUG"
 
@@ -33,21 +35,25 @@ class Bug(StrEnum):
     """The checkpoint is committed before the rows."""
 
 
+_SIGNALS: Final = {FAULT_VARIABLE: signal.SIGKILL, STOP_VARIABLE: signal.SIGSTOP}
 _passed: Counter[tuple[str, Point]] = Counter()
 
 
 def reached(projection: str, point: Point) -> None:
-    """Die here when a test asked for it."""
-    wanted = os.environ.get(FAULT_VARIABLE)
-    if wanted is None:
-        return
-    name, at, *nth = wanted.split(":")
-    if (name, at) != (projection, point.value):
+    """Die or pause here when a test asked for it."""
+    wanted = {
+        number: found
+        for variable, number in _SIGNALS.items()
+        if (found := os.environ.get(variable)) is not None
+        and found.split(":")[:2] == [projection, point.value]
+    }
+    if not wanted:
         return
     _passed[projection, point] += 1
-    if _passed[projection, point] == int(nth[0] if nth else 1):
-        Path(os.environ[MARKER_VARIABLE]).write_text(wanted)
-        os.kill(os.getpid(), signal.SIGKILL)
+    for number, found in wanted.items():
+        if _passed[projection, point] == int([*found.split(":"), "1"][2]):
+            Path(os.environ[MARKER_VARIABLE]).write_text(found)
+            os.kill(os.getpid(), number)
 
 
 def has(bug: Bug) -> bool:

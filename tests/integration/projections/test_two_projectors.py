@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,6 +14,7 @@ from infra.postgres.role import Role
 from infra.settings import Settings
 from projections.catalogue import RECORDINGS
 from projections.reading import Reader
+from projections.runner import faults
 from schemas.envelope import Position
 from schemas.events import SearchCompleted
 from tests.stack import StackUnderTest
@@ -79,19 +81,28 @@ def test_partition_n_of_all_repository_topics_is_at_one_projector_and_a_killed_o
         assert second.stop() == 0
 
 
-def test_a_paused_projector_is_fenced_when_it_comes_back(
-    settings: Settings, publish: Callable[[str, int], list[Position]], reader: Reader
+def test_a_paused_projector_with_a_batch_in_hand_is_fenced_when_it_comes_back(
+    settings: Settings, publish: Callable[[str, int], list[Position]], reader: Reader, tmp_path: Path
 ) -> None:
     before = _jobs(settings)
-    with ProjectorProcess(settings, ONLY) as first, ProjectorProcess(settings, ONLY) as second:
+    marker = tmp_path / "paused"
+    stop_before_write = {
+        faults.STOP_VARIABLE: f"recordings:{faults.Point.BEFORE_WRITE}",
+        faults.MARKER_VARIABLE: str(marker),
+    }
+    with (
+        ProjectorProcess(settings, ONLY, stop_before_write) as first,
+        ProjectorProcess(settings, ONLY) as second,
+    ):
         assert eventually(lambda: _shared(first.assigned("recordings"), second.assigned("recordings")), 40.0)
         epochs = _epochs(settings)
-        first.send(signal.SIGSTOP)
-        assert eventually(lambda: len(second.assigned("recordings")) == 8 * len(TOPICS), 40.0)
         positions = publish("paused", 60)
+        assert eventually(marker.exists, 20.0), "it stops with a batch that is not written"
+        assert eventually(lambda: len(second.assigned("recordings")) == 8 * len(TOPICS), 40.0)
         assert reader.wait_for("recordings", positions, 30.0)
         assert all(epoch > epochs[place] for place, epoch in _epochs(settings).items())
         first.send(signal.SIGCONT)
+        assert eventually(lambda: any(line.get("action") == "fenced" for line in first.lines), 40.0)
         assert eventually(lambda: _shared(first.assigned("recordings"), second.assigned("recordings")), 40.0)
         assert reader.wait_for("recordings", publish("after", 60), 30.0)
         assert _jobs(settings) == before + 120
