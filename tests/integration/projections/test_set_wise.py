@@ -1,9 +1,10 @@
 """What comes in floods is written by one statement, whatever its number."""
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import psycopg
-from psycopg.abc import Params, Query
+from psycopg.abc import Params, Query, QueryNoTemplate
 
 from infra.kafka.admin import Watermarks
 from projections.catalogue import SERIES_POINTS
@@ -35,7 +36,7 @@ class Counting(psycopg.Cursor[Rows]):
         binary: bool | None = None,
     ) -> "Counting":
         type(self).statements += 1
-        super().execute(query, params, prepare=prepare, binary=binary)
+        super().execute(cast(QueryNoTemplate, query), params, prepare=prepare, binary=binary)
         return self
 
     def executemany(self, query: Query, params_seq: object, *, returning: bool = False) -> None:
