@@ -54,11 +54,16 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pending(
-    connection: Connection, lane: Lane, limit: int, excluding: Collection[RequestKey] = ()
+    connection: Connection,
+    lane: Lane,
+    limit: int,
+    excluding: Collection[RequestKey] = (),
+    excluding_repositories: Collection[int] = (),
 ) -> list[Waiting]:
     """Requests to be dispatched next: by priority (lower first), then as they were asked for.
 
-    ``excluding`` are requests that the caller has dispatched already, whether the table shows it or not.
+    ``excluding`` are requests that the caller has dispatched already, whether the table shows it or not;
+    ``excluding_repositories`` are those in which nothing can be counted yet.
     """
     query = (
         select(JOBS.c.request, JOBS.c.requested_at, JOBS.c.failed_attempt)
@@ -73,6 +78,9 @@ def pending(
     )
     if excluding:
         query = query.where(_KEY.not_in(_listed(excluding)))
+    if excluding_repositories:
+        listed = func.unnest(cast(list(excluding_repositories), ARRAY(BigInteger))).column_valued("excluded")
+        query = query.where(JOBS.c.repository_id.not_in(select(listed)))
     return [
         Waiting(request=_decode_request(request), requested_at=requested_at, attempts=attempts or 0)
         for request, requested_at, attempts in connection.execute(query)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Connection, Row, cast, func, select
 
 from projections.repositories.tables import REPO_NAMES
 
@@ -40,6 +40,17 @@ def by_ids(connection: Connection, ids: Collection[int]) -> dict[int, Repository
     """The known ones of ``ids``, removed ones too (their past is still shown)."""
     known = REPO_NAMES.c.id.in_(list(ids)) & REPO_NAMES.c.registered_at.is_not(None)
     return {repository.id: repository for repository in _read(connection, known)}
+
+
+def settled(connection: Connection, ids: Collection[int]) -> set[int]:
+    """Those of ``ids`` whose clone is ready, or has failed; as many as there are."""
+    listed = func.unnest(cast(list(ids), ARRAY(BigInteger))).column_valued("listed")
+    query = select(REPO_NAMES.c.id).where(
+        REPO_NAMES.c.id.in_(select(listed)),
+        REPO_NAMES.c.registered_at.is_not(None),
+        REPO_NAMES.c.clone_state != "waiting",
+    )
+    return set(connection.scalars(query))
 
 
 def by_name(connection: Connection, name: str) -> Repository | None:

@@ -50,6 +50,7 @@ INTERACTIVE: Final = "interactive"
 _WINDOWS: Final = {INTERACTIVE: (Lane.INTERACTIVE,), "background": (Lane.SCHEDULED, Lane.BACKFILL)}
 _READY_CHECK_S: Final = 0.5
 _LARGEST_PICK: Final = 2_000
+_LARGEST_PAGE: Final = 5_000
 _log = structlog.get_logger()
 
 
@@ -88,7 +89,7 @@ class Dispatcher:
         self._outstanding: dict[RequestKey, Outstanding] = {}
         self._windows = {name: Window() for name in _WINDOWS}
         self._paused_until_s: dict[RequestKey, float] = {}
-        self._not_ready: set[RequestKey] = set()
+        self._not_ready: set[int] = set()
         self._ready_checked_s = 0.0
         self._seen_moves = -1
         self._looked_s = 0.0
@@ -122,6 +123,10 @@ class Dispatcher:
                 return
             await self._fill()
 
+    def look_again(self) -> None:
+        """Let the next tick look at once, at readiness too."""
+        self._looked_s = self._ready_checked_s = float("-inf")
+
     async def resign_unless_leader(self) -> None:
         """Give the office back when Kafka has made another process the leader."""
         async with self._ticking:
@@ -146,8 +151,8 @@ class Dispatcher:
             return
         self._seen_moves, self._looked_s = moves, now_s
         if now_s - self._ready_checked_s > _READY_CHECK_S:
-            self._not_ready.clear()
             self._ready_checked_s = now_s
+            await asyncio.to_thread(self._forget_settled)
             self._workers = max(1, await asyncio.to_thread(self._office.live_workers))
         picked = await asyncio.to_thread(self._pick, now_s)
         if not picked:
@@ -205,19 +210,27 @@ class Dispatcher:
     def _pick_lane(
         self, connection: Connection, lane: Lane, wanted: int, hidden: set[RequestKey]
     ) -> list[DispatchedRequest]:
-        """Up to ``wanted`` requests whose repository is ready, or failed to become so (the runner says why)."""
+        """Up to ``wanted`` requests whose repository is ready, or failed to become so (the runner says why).
+
+        What is not ready is remembered by repository, and each look at the queue takes twice as many as the one
+        before: thousands of repositories that are still cloned cost a handful of reads, once.
+        """
         found: list[DispatchedRequest] = []
+        page = wanted
         while len(found) < wanted:
-            taken = hidden.union(self._not_ready, (key_of(one.request) for one in found))
-            waiting = recordings.pending(connection, lane, wanted - len(found), taken)
+            taken = hidden.union(key_of(one.request) for one in found)
+            waiting = recordings.pending(connection, lane, page, taken, self._not_ready)
             if not waiting:
                 break
+            page = min(page * 2, max(wanted, _LARGEST_PAGE))
             known = repositories.by_ids(connection, {one.request.repository_id for one in waiting})
             for one in waiting:
                 repository = known.get(one.request.repository_id)
                 if repository is None or repository.clone_state == "waiting":
-                    self._not_ready.add(key_of(one.request))
+                    self._not_ready.add(one.request.repository_id)
                     continue
+                if len(found) == wanted:
+                    break
                 location = RepositoryLocation(
                     path=repository.path,
                     clone_url=repository.clone_url,
@@ -227,6 +240,12 @@ class Dispatcher:
                     DispatchedRequest(request=one.request, attempt=one.attempts + 1, location=location)
                 )
         return list(in_order(found))
+
+    def _forget_settled(self) -> None:
+        """Repositories that have become ready since are looked at again."""
+        if self._not_ready:
+            with self._office.reader.snapshot(("repositories",)) as snapshot:
+                self._not_ready -= repositories.settled(snapshot.connection, self._not_ready)
 
     def _read_in_flight(self) -> dict[RequestKey, Outstanding]:
         with self._office.reader.snapshot(("recordings",)) as snapshot:

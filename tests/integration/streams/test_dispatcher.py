@@ -1,0 +1,135 @@
+"""The dispatcher over real projections, without a broker: what it picks, and what a pick costs."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy import event as sql_events
+
+from infra.postgres.connect import connect
+from infra.postgres.connect import engine as make_engine
+from infra.postgres.role import Role
+from infra.settings import Settings
+from projections.catalogue import projection
+from projections.generations import ensure_generation
+from projections.reading import Reader
+from schemas.events import Lane, RecordingDispatched, RecordingRequested, RepositoryPushed
+from schemas.registry import Payload
+from streams.projected import Vector
+from streams.recordings.dispatcher import Dispatcher, DispatchPolicy, Office
+from tests.support.projecting import fold_into, foldings, settings_for
+from tests.unit.streams.events import RecordingContext, registered, request
+
+MANY = 3_000
+
+
+class Free:
+    """Locks that nobody else wants, and a log without anything in hand."""
+
+    def try_lease(self, name: str, number: int) -> bool:
+        return True
+
+    def release_lease(self, name: str, number: int) -> None:
+        return None
+
+    def ends(self, topics: object) -> Vector:
+        return {}
+
+
+@pytest.fixture(scope="module")
+def settings(database: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return settings_for(database, tmp_path_factory.mktemp("installation"))
+
+
+@pytest.fixture(scope="module")
+def worker(settings: Settings) -> Iterator[Engine]:
+    projector = make_engine(settings, Role.PROJECTOR, pool_size=2)
+    for name in ("insights", "recordings", "repositories"):
+        ensure_generation(projector, projection(name))
+    projector.dispose()
+    engine = make_engine(settings, Role.WORKER, pool_size=2)
+    yield engine
+    engine.dispose()
+
+
+def project(settings: Settings, name: str, *payloads: Payload) -> None:
+    engine = make_engine(settings, Role.PROJECTOR, pool_size=1)
+    schema = ensure_generation(engine, projection(name)).schema_name
+    engine.dispose()
+    connection = connect(settings, Role.PROJECTOR, autocommit=True)
+    connection.execute(f'set search_path to "{schema}"'.encode())
+    fold_into(connection, projection(name), [foldings(payloads)])
+    connection.close()
+
+
+@contextmanager
+def statements(engine: Engine) -> Iterator[list[str]]:
+    """The reads of the jobs table, as they come."""
+    found: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        if "insights_query_runner_jobs" in statement and "ORDER BY" in statement:
+            found.append(statement)
+
+    sql_events.listen(engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        sql_events.remove(engine, "before_cursor_execute", note)
+
+
+def dispatched(context: RecordingContext) -> list[int]:
+    return [
+        one.request.repository_id
+        for said in context.events
+        if isinstance(said.data, RecordingDispatched)
+        for one in said.data.requests
+    ]
+
+
+def test_repositories_that_are_still_cloned_cost_a_handful_of_reads_once(
+    settings: Settings, worker: Engine
+) -> None:
+    waiting = range(1, MANY + 1)
+    project(settings, "repositories", *(registered(number) for number in range(1, MANY + 3)))
+    ready = [
+        RepositoryPushed(repository_id=number, default_branch="main", tip="c" * 40)
+        for number in (MANY + 1, MANY + 2)
+    ]
+    project(settings, "repositories", *(registered(one.repository_id) for one in ready), *ready)
+    project(settings, "recordings", *(RecordingRequested(request=request(number)) for number in waiting))
+    project(
+        settings,
+        "recordings",
+        RecordingRequested(request=request(MANY + 1)),
+        RecordingRequested(request=request(MANY + 2, lane=Lane.INTERACTIVE)),
+    )
+    reader, context, office = Reader(worker), RecordingContext(), Free()
+    dispatcher = Dispatcher(
+        Office(reader, office, office, live_workers=lambda: 1),
+        DispatchPolicy(handlers=2, partitions=8),
+        context,
+        lambda: True,
+    )
+    try:
+        with statements(worker) as first:
+            asyncio.run(dispatcher.tick())
+        assert sorted(dispatched(context)) == [MANY + 1, MANY + 2], "both lanes have what is ready"
+        assert len(first) <= 25, "pages grow: far fewer than repositories that wait"
+        dispatcher.look_again()
+        with statements(worker) as second:
+            asyncio.run(dispatcher.tick())
+        assert 0 < len(second) <= 6, "what waits is passed over in one read for each lane"
+        project(
+            settings,
+            "repositories",
+            registered(5),
+            RepositoryPushed(repository_id=5, default_branch="main", tip="c" * 40),
+        )
+        dispatcher.look_again()
+        asyncio.run(dispatcher.tick())
+        assert sorted(dispatched(context)) == [5, MANY + 1, MANY + 2], "a clone that became ready is seen"
+    finally:
+        reader.close()
