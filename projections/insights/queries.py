@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ARRAY, ColumnElement, Connection, Select, Text, any_, cast, func, select
 
 from projections.insights.fold import GENERATION_METHODS
 from projections.insights.tables import INSIGHT_BACKFILL, INSIGHT_SERIES, INSIGHT_VIEW, INSIGHT_VIEW_SERIES
@@ -106,6 +106,15 @@ def series_of(connection: Connection, ids: Collection[int]) -> dict[int, tuple[S
             )
         )
     return {identity: tuple(series) for identity, series in lines.items()}
+
+
+def grids_of(connection: Connection, series_ids: Collection[str]) -> dict[str, tuple[str, TimeUnit, int]]:
+    """(query, unit, value) of the known ones of ``series_ids``."""
+    columns = INSIGHT_SERIES.c
+    query = select(
+        columns.series_id, columns.query, columns.sample_interval_unit, columns.sample_interval_value
+    ).where(columns.series_id == any_(cast(list(series_ids), ARRAY(Text))))
+    return {row[0]: (row[1], TimeUnit(row[2]), row[3]) for row in connection.execute(query)}
 
 
 def definitions_for_planning(connection: Connection) -> list[Definition]:

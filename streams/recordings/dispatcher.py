@@ -16,15 +16,17 @@ import structlog
 from sqlalchemy import Connection
 
 from infra.kafka.partitioner import partition_for
+from projections.insights import queries as insights
 from projections.reading import Reader
 from projections.recordings import queries as recordings
 from projections.repositories import queries as repositories
 from schemas.codec import new_event
-from schemas.events import DispatchedRequest, Lane, RepositoryLocation
+from schemas.events import DispatchedRequest, Lane, RepositoryLocation, SearchFailed
 from schemas.topics import Topic
 from streams.agent import Context, Outgoing, Timer
 from streams.leases import Locks
 from streams.projected import EndsOfTopics, Vector
+from streams.recordings.counting import failed_id
 from streams.recordings.dispatch import (
     Dispatch,
     Outcome,
@@ -46,6 +48,7 @@ BUSY_LOOK_S: Final = 0.15
 """Between two looks while work is in flight: two seconds of it are, so that looking more often only costs."""
 RESIGN_CHECK_S: Final = 1.0
 _WORK: Final = (Topic.WORK_INTERACTIVE, Topic.WORK_BACKGROUND)
+NOT_THE_SERIES: Final = "not-the-series"
 INTERACTIVE: Final = "interactive"
 _WINDOWS: Final = {INTERACTIVE: (Lane.INTERACTIVE,), "background": (Lane.SCHEDULED, Lane.BACKFILL)}
 _READY_CHECK_S: Final = 0.5
@@ -90,6 +93,7 @@ class Dispatcher:
         self._windows = {name: Window() for name in _WINDOWS}
         self._paused_until_s: dict[RequestKey, float] = {}
         self._not_ready: set[int] = set()
+        self._refused: list[DispatchedRequest] = []
         self._ready_checked_s = 0.0
         self._seen_moves = -1
         self._looked_s = 0.0
@@ -155,6 +159,9 @@ class Dispatcher:
             await asyncio.to_thread(self._forget_settled)
             self._workers = max(1, await asyncio.to_thread(self._office.live_workers))
         picked = await asyncio.to_thread(self._pick, now_s)
+        if self._refused:
+            await self._refuse(self._refused)
+            self._refused = []
         if not picked:
             return
         partition_of = {
@@ -165,6 +172,40 @@ class Dispatcher:
         await self._publish(dispatches(picked, partition_of, deadline))
         for one in picked:
             self._outstanding[key_of(one.request)] = Outstanding(one.request.lane, one.attempt)
+
+    async def _refuse(self, requests: Sequence[DispatchedRequest]) -> None:
+        """Say that they are not counted. No cell is named: what the series itself asks for stays open."""
+        now = self._context.now()
+        outcomes = [
+            SearchFailed(
+                request_id=one.request.request_id,
+                repository_id=one.request.repository_id,
+                insight_id=one.request.insight_id,
+                attempt=one.attempt,
+                reason=NOT_THE_SERIES,
+                message="a requested series has another query or interval than the series of that id",
+                final=True,
+                series=[],
+            )
+            for one in requests
+        ]
+        await self._context.publish(
+            [
+                Outgoing(
+                    new_event(
+                        one,
+                        source=SOURCE,
+                        time=now,
+                        event_id=failed_id(one),
+                        correlation_id=one.request_id,
+                    )
+                )
+                for one in outcomes
+            ]
+        )
+        for one in requests:
+            self._outstanding[key_of(one.request)] = Outstanding(one.request.lane, one.attempt)
+        _log.warning("refused", requests=len(requests), reason=NOT_THE_SERIES)
 
     async def _publish(self, events: Sequence[Dispatch]) -> None:
         now = self._context.now()
@@ -178,7 +219,7 @@ class Dispatcher:
 
     def _pick(self, now_s: float) -> list[DispatchedRequest]:
         """What goes next. Runs on a thread: it reads the projections."""
-        with self._office.reader.snapshot(("recordings", "repositories")) as snapshot:
+        with self._office.reader.snapshot(("insights", "recordings", "repositories")) as snapshot:
             connection = snapshot.connection
             before = self._outstanding
             reckoning = reckon(before, _outcomes(recordings.attempts(connection, before)))
@@ -205,7 +246,25 @@ class Dispatcher:
                     hidden.update(key_of(one.request) for one in found)
                     picked += found
                     room -= len(found)
-        return picked
+            return self._of_their_series(connection, picked)
+
+    def _of_their_series(
+        self, connection: Connection, picked: Sequence[DispatchedRequest]
+    ) -> list[DispatchedRequest]:
+        """Without those that contradict a series' definition: anybody may ask, and two grids have no common points."""
+        if not picked:
+            return []
+        asked = {series.series_id for one in picked for series in one.request.series}
+        known = insights.grids_of(connection, asked)
+        good: list[DispatchedRequest] = []
+        for one in picked:
+            fits = all(
+                known.get(series.series_id, found) == found
+                for series in one.request.series
+                for found in [(series.query, series.unit, series.value)]
+            )
+            (good if fits else self._refused).append(one)
+        return good
 
     def _pick_lane(
         self, connection: Connection, lane: Lane, wanted: int, hidden: set[RequestKey]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy import event as sql_events
@@ -15,12 +16,13 @@ from infra.settings import Settings
 from projections.catalogue import projection
 from projections.generations import ensure_generation
 from projections.reading import Reader
-from schemas.events import Lane, RecordingDispatched, RecordingRequested, RepositoryPushed
+from schemas.events import Lane, RecordingDispatched, RecordingRequested, RepositoryPushed, SearchFailed
+from schemas.grid import TimeUnit
 from schemas.registry import Payload
 from streams.projected import Vector
 from streams.recordings.dispatcher import Dispatcher, DispatchPolicy, Office
 from tests.support.projecting import fold_into, foldings, settings_for
-from tests.unit.streams.events import RecordingContext, registered, request
+from tests.unit.streams.events import RecordingContext, created, definition, registered, request, requested
 
 MANY = 3_000
 
@@ -133,3 +135,40 @@ def test_repositories_that_are_still_cloned_cost_a_handful_of_reads_once(
         assert sorted(dispatched(context)) == [5, MANY + 1, MANY + 2], "a clone that became ready is seen"
     finally:
         reader.close()
+
+
+def test_a_request_that_contradicts_its_series_is_refused(settings: Settings, worker: Engine) -> None:
+    mine, other = MANY + 11, MANY + 12
+    project(settings, "insights", created(7, [definition()]))
+    project(
+        settings,
+        "repositories",
+        *(registered(number) for number in (mine, other)),
+        *(
+            RepositoryPushed(repository_id=number, default_branch="main", tip="c" * 40)
+            for number in (mine, other)
+        ),
+    )
+    daily = msgspec.structs.replace(requested(frames=[(20_000, 20_001)]), unit=TimeUnit.DAY)
+    project(
+        settings,
+        "recordings",
+        RecordingRequested(request=request(mine, lane=Lane.SCHEDULED)),
+        RecordingRequested(request=request(other, lane=Lane.SCHEDULED, series=[daily])),
+    )
+    reader, context, office = Reader(worker), RecordingContext(), Free()
+    dispatcher = Dispatcher(
+        Office(reader, office, office, live_workers=lambda: 1),
+        DispatchPolicy(handlers=2, partitions=8),
+        context,
+        lambda: True,
+    )
+    try:
+        asyncio.run(dispatcher.tick())
+    finally:
+        reader.close()
+    [failure] = [said.data for said in context.events if isinstance(said.data, SearchFailed)]
+    assert (failure.repository_id, failure.reason, failure.final) == (other, "not-the-series", True)
+    assert failure.series == [], "the cells that the series really has stay open"
+    assert mine in dispatched(context)
+    assert other not in dispatched(context)
