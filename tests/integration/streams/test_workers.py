@@ -35,8 +35,9 @@ from schemas.events import (
     SearchCompleted,
     SeriesDefinition,
 )
-from schemas.ids import aggregate_id, derived_event_id, repository_id
+from schemas.ids import aggregate_id, repository_id
 from schemas.topics import Topic
+from streams.insights.plan import request_id_of
 from tests.integration.streams.children import Child, Line, start_projector, start_worker
 from tests.integration.streams.log import events_on
 from tests.support.repositories import RepositoryBuilder
@@ -180,7 +181,7 @@ def test_from_an_insight_to_its_cells_by_both_ways(
         if isinstance(one.data, RecordingRequested) and one.data.request.repository_id in mine
     ]
     assert {one.id for one in requests} == {
-        derived_event_id("recording.requested", created.data.insight_id, number, 1, 1) for number in mine
+        request_id_of(int(created.key), number, [series.series_id, bad.series_id]) for number in mine
     }, "whichever way the pair was met"
     plans = [
         one.data
