@@ -1,7 +1,6 @@
 """What is not known is never shown as zero: GraphQL and CLI say the same of a hole, a zero and an absence."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ query ($id: ID!) { insightViews(id: $id) { nodes { isLoadingData dataSeries {
 
 
 @pytest.fixture(scope="module")
-def insight(system: RunningSystem, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def insight(system: RunningSystem, tmp_path_factory: pytest.TempPathFactory) -> str:
     """One chart over a whole repository, one with a missing object, one without a match; a fourth stays outside."""
     folder = tmp_path_factory.mktemp("honesty")
     frames = _MONTH.newest(3, datetime.now(UTC))
@@ -63,7 +62,7 @@ def insight(system: RunningSystem, tmp_path_factory: pytest.TempPathFactory) -> 
     )
     identifier = made["createLineChartSearchInsight"]["view"]["id"]
     eventually(lambda: not _view(system, identifier)["isLoadingData"], "the backfill to end", timeout_s=60)
-    yield identifier
+    return identifier
 
 
 def _view(system: RunningSystem, identifier: str) -> Any:
