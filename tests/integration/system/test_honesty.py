@@ -60,7 +60,7 @@ def insight(system: RunningSystem, tmp_path_factory: pytest.TempPathFactory) -> 
             }
         },
     )
-    identifier = made["createLineChartSearchInsight"]["view"]["id"]
+    identifier = str(made["createLineChartSearchInsight"]["view"]["id"])
     eventually(lambda: not _view(system, identifier)["isLoadingData"], "the backfill to end", timeout_s=60)
     return identifier
 
