@@ -25,7 +25,8 @@ from schemas.codec import (
 )
 from schemas.envelope import Event
 from schemas.errors import MillstreamError
-from schemas.events import REGISTRY
+from schemas.events import REGISTRY, RepositoryRegistered
+from schemas.ids import InvalidRepositoryName, canonical_repository_name, repository_id
 from schemas.jsonschema import closed_schema
 from schemas.limits import FIRST_YEAR, LAST_YEAR
 from schemas.registry import Audience, EventType, Registry
@@ -237,11 +238,28 @@ def _agreement_problems(event_type: EventType, body: Mapping[str, Any]) -> list[
         found.append(
             FieldProblem("$.subject", f"has to be {event.subject!r} (or absent), not {_shown(subject)}")
         )
+    if isinstance(event.data, RepositoryRegistered):
+        found += _identity_problems(event.data)
     try:
         encode(event)
     except MillstreamError as error:
         found.append(FieldProblem("$", f"is too large: {error} (limit {MAX_RECORD_BYTES:,})"))
     return found
+
+
+def _identity_problems(data: RepositoryRegistered) -> Iterator[FieldProblem]:
+    """A new repository's id is that of its name: another would be a second repository beside the right one."""
+    try:
+        name = canonical_repository_name(data.name)
+    except InvalidRepositoryName as error:
+        yield FieldProblem("$.data.name", str(error))
+        return
+    if name != data.name:
+        yield FieldProblem("$.data.name", f"has to be canonical: {name!r}")
+    elif (expected := repository_id(name)) != data.repository_id:
+        yield FieldProblem(
+            "$.data.repository_id", f"has to be {expected}, the id of {name!r}, not {data.repository_id}"
+        )
 
 
 def _payload_problems(event_type: EventType, body: object, root: str) -> list[FieldProblem]:

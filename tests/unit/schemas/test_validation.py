@@ -219,3 +219,16 @@ def test_a_refusal_says_all_and_what_to_do() -> None:
     assert "$.id: is required" in str(caught.value)
     assert {one.path for one in caught.value.problems} == {"$.id", "$.data.repository_id", "$.data.name"}
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "reason"),
+    [
+        ("$.data.repository_id", {"repository_id": 7}, "has to be "),
+        ("$.data.name", {"name": "GIT.example.com/x.git"}, "has to be canonical: 'git.example.com/x'"),
+    ],
+)
+def test_a_repository_is_registered_under_the_id_of_its_name(path: str, change: Body, reason: str) -> None:
+    found = said(structured(data={**golden(REGISTERED), **change}))
+    assert set(found) == {path}
+    assert reason in found[path]
