@@ -20,7 +20,7 @@ from infra.embedded.logs import follow, log_path, tail
 from infra.embedded.machine import require_git
 from infra.embedded.ports import LOOPBACK
 from infra.embedded.postgres import find_installation
-from infra.embedded.services import page_port, running_services, services_lock
+from infra.embedded.services import already_up, page_port, running_services, services_lock, services_run
 from infra.embedded.signals import StopRequested, stop_signals_raise
 from infra.embedded.stack import Endpoints, read_endpoints, start
 from infra.installation import set_up
@@ -49,6 +49,8 @@ def up() -> None:
     (millstream stack start) is joined, and left running.
     """
     settings = load_settings()
+    if services_run(settings.home):
+        raise already_up(Home(settings.home.absolute()))
     require_git()
     began = time.monotonic()
     try:
@@ -60,13 +62,14 @@ def up() -> None:
                 else undo.enter_context(start(home.folder, report=_say, kafka_heap_mb=settings.kafka_heap_mb))
             )
             undo.enter_context(services_lock(home))
-            port = page_port(home, wanted=_named_port(settings))
+            port = page_port(home, wanted=_named_port(settings), report=_say)
             _say("Preparing topics and database roles")
             set_up(load_settings())
             services = undo.enter_context(running_services(home, port, report=_say))
             _say(
                 f"Up after {time.monotonic() - began:.1f} s: http://{LOOPBACK}:{port}/   (Ctrl-C stops everything)"
             )
+            _say("log in: millstream login   (in another terminal; it prints a link that works once)")
             while not services.wait(timeout_s=1.0):
                 if stack is not None and not stack.endpoints.owner.alive():
                     raise StackError(

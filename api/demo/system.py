@@ -76,7 +76,7 @@ def running(settings: Settings, report: Report) -> Iterator[System]:
             )
             download_s = 0.0 if stack.joined else stack.endpoints.download_s
         undo.enter_context(services_lock(home))
-        port = page_port(home)
+        port = page_port(home, report=report)
         settings = load_settings()
         report("Preparing topics and database roles")
         set_up(settings)

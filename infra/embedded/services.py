@@ -15,7 +15,15 @@ from pathlib import Path
 from infra.embedded.children import ChildSpec, stop_orphans
 from infra.embedded.errors import StackError
 from infra.embedded.home import Home
-from infra.embedded.ports import LOOPBACK, choose_again, choose_port, is_free, is_listening, require_free
+from infra.embedded.ports import (
+    LOOPBACK,
+    choose_again,
+    choose_port,
+    is_free,
+    is_listening,
+    remembered_ports,
+    require_free,
+)
 from infra.embedded.supervisor import ChildState, ChildStatus, Supervisor
 
 PREFERRED_PAGE_PORT = 7080
@@ -26,13 +34,16 @@ class AlreadyUp(StackError):
     """Worker, projector and API of this home run already."""
 
 
-def page_port(home: Home, *, wanted: int | None = None) -> int:
+def page_port(
+    home: Home, *, wanted: int | None = None, report: Callable[[str], None] = lambda line: None
+) -> int:
     """The port of the pages: 7080 when free at the first start, else another; remembered.
 
     When something else holds the remembered one by now, another is chosen: no data names this port.
 
     Args:
         wanted: the port that the settings name; then it is this one or none.
+        report: gets one line when another port than before, or than 7080, is chosen.
 
     Raises:
         PortTaken: the wanted port is taken.
@@ -40,8 +51,17 @@ def page_port(home: Home, *, wanted: int | None = None) -> int:
     if wanted is not None:
         require_free(home, "page", wanted)
         return wanted
+    before = remembered_ports(home).get("page")
     port = choose_port(home, "page", preferred=PREFERRED_PAGE_PORT)
-    return port if is_free(port) else choose_again(home, "page")
+    if not is_free(port):
+        port = choose_again(home, "page")
+    expected = PREFERRED_PAGE_PORT if before is None else before
+    if port != expected:
+        report(
+            f"{expected} is taken: the page is on {port}, and stays there "
+            f"(remove the page entry of {home.ports_file} to choose anew)"
+        )
+    return port
 
 
 def service_environment(home: Home, port: int, base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -137,11 +157,16 @@ def _lock(home: Home) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise AlreadyUp(
-                f"Millstream runs already in {home.folder}",
-                remedy="watch it with: millstream logs -f; stop it with Ctrl-C where it was started, or: millstream stack stop",
-            ) from error
+            raise already_up(home) from error
         yield
+
+
+def already_up(home: Home) -> AlreadyUp:
+    """The error of a second start."""
+    return AlreadyUp(
+        f"Millstream runs already in {home.folder}",
+        remedy="watch it with: millstream logs -f; stop it with Ctrl-C where it was started, or: millstream stack stop",
+    )
 
 
 @contextmanager

@@ -117,6 +117,24 @@ def test_the_page_prefers_its_port_and_keeps_the_one_it_got(home: Home) -> None:
     assert page_port(home) == port
 
 
+def test_another_port_than_the_expected_one_is_said_once_with_the_way_back(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(services, "PREFERRED_PAGE_PORT", server.getsockname()[1])
+        port = page_port(home, report=said.append)
+    assert said == [
+        f"{services.PREFERRED_PAGE_PORT} is taken: the page is on {port}, and stays there "
+        f"(remove the page entry of {home.ports_file} to choose anew)"
+    ]
+    assert page_port(home, report=said.append) == port
+    assert len(said) == 1
+    with socket.create_server(("127.0.0.1", port)):
+        other = page_port(home, report=said.append)
+    assert said[1].startswith(f"{port} is taken: the page is on {other},")
+
+
 def test_the_page_moves_when_something_else_holds_its_port_but_not_from_one_that_was_asked_for(
     home: Home,
 ) -> None:
