@@ -18,6 +18,7 @@ URL_VARIABLE: Final = "MILLSTREAM_URL"
 TOKEN_VARIABLE: Final = "MILLSTREAM_TOKEN"
 ADDRESS_FILE: Final = "api.json"
 _TIMEOUT_S: Final = 60.0
+_ALIVE_TIMEOUT_S: Final = 5.0
 T = TypeVar("T")
 
 
@@ -75,10 +76,7 @@ class Client:
                 "/graphql", json={"query": query, "variables": dict(variables)}, headers=headers
             )
         except httpx.TransportError as error:
-            raise ApiNotRunning(
-                f"the API at {self.base_url} does not answer: {error}",
-                remedy="See that it runs: millstream up (or: millstream api).",
-            ) from error
+            raise _silent(self.base_url, error) from error
         try:
             found = msgspec.json.decode(answer.content, type=_Answer)
             if not found.errors:
@@ -117,6 +115,21 @@ def connect(settings: Settings, environ: Mapping[str, str] | None = None) -> Cli
 def base_url(settings: Settings) -> str:
     """Where the API of this home is. Raises ApiNotRunning."""
     return _url(settings.home, os.environ)
+
+
+def require_answer(url: str) -> None:
+    """Raises ApiNotRunning when nothing answers at this base URL."""
+    try:
+        httpx.get(f"{url}/healthz", timeout=_ALIVE_TIMEOUT_S, trust_env=False)
+    except httpx.TransportError as error:
+        raise _silent(url, error) from error
+
+
+def _silent(url: str, error: Exception) -> ApiNotRunning:
+    return ApiNotRunning(
+        f"the API at {url} does not answer: {error}",
+        remedy="See that it runs: millstream up (or: millstream api).",
+    )
 
 
 def _url(home: Path, environ: Mapping[str, str]) -> str:

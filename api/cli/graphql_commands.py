@@ -3,7 +3,7 @@
 import click
 
 from api.auth.login_links import VALID_FOR_S, make_login_link
-from api.cli.client import base_url
+from api.cli.client import base_url, require_answer
 from infra.settings import load_settings
 
 
@@ -32,4 +32,6 @@ def api() -> None:
 def login() -> None:
     """Print a link that logs one browser in, once, within 15 minutes."""
     settings = load_settings()
-    click.echo(make_login_link(settings.home, base_url(settings), valid_for_s=VALID_FOR_S))
+    url = base_url(settings)
+    require_answer(url)
+    click.echo(make_login_link(settings.home, url, valid_for_s=VALID_FOR_S))

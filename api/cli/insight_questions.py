@@ -1,7 +1,8 @@
 """What commands ask about insights, and the answers as typed values."""
 
+import shlex
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -10,6 +11,7 @@ from api.cli.client import Client
 from api.cli.rendering import Line
 from schemas.errors import MillstreamError
 
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _NODE: Final = """
 fragment Shown on InsightView {
   id databaseID title isLoadingData
@@ -185,7 +187,7 @@ class InsightUnknown(MillstreamError):
 
 
 def listed(client: Client, find: str | None = None) -> list[Listed]:
-    """All insights, or those with this text in title or label."""
+    """All insights, or those with this text in title or label; the newest first."""
     found: list[Listed] = []
     after: str | None = None
     while True:
@@ -193,7 +195,7 @@ def listed(client: Client, find: str | None = None) -> list[Listed]:
         found += page.nodes
         after = page.page_info.end_cursor
         if not page.page_info.has_next_page:
-            return found
+            return sorted(found, key=lambda one: one.created_at or _LONG_AGO, reverse=True)
 
 
 def resolve(client: Client, text: str) -> str:
@@ -208,7 +210,8 @@ def resolve(client: Client, text: str) -> str:
             return text
     except InputRefused:
         pass
-    found = [one for one in listed(client, text) if one.title == text]
+    near = listed(client, text)
+    found = [one for one in near if one.title == text]
     if len(found) == 1:
         return found[0].id
     if found:
@@ -216,11 +219,29 @@ def resolve(client: Client, text: str) -> str:
         raise InsightUnknown(
             f"{len(found)} insights are called {text!r}", remedy=f"Name one by its number: {numbers}."
         )
-    raise unknown(text)
+    raise unknown(text, suggestion(text, [one.title for one in near]))
 
 
-def unknown(text: str) -> InsightUnknown:
-    """The error for an insight that is not there."""
+def suggestion(text: str, titles: Sequence[str]) -> str:
+    """The only title that begins with the text or, when none does, the only one that holds it; empty when there is no such."""
+    wanted = text.casefold()
+    if not wanted.strip():
+        return ""
+    holding = sorted({title for title in titles if wanted in title.casefold()})
+    beginning = [title for title in holding if title.casefold().startswith(wanted)]
+    for close in (beginning, holding):
+        if len(close) == 1:
+            return close[0]
+    return ""
+
+
+def unknown(text: str, meant: str = "") -> InsightUnknown:
+    """The error for an insight that is not there; ``meant`` is the title of one that is."""
+    if meant:
+        return InsightUnknown(
+            f"there is no insight {text!r}: did you mean {meant!r}?",
+            remedy=f"millstream insight show {shlex.quote(meant)}",
+        )
     return InsightUnknown(f"there is no insight {text!r}", remedy="millstream insight list")
 
 

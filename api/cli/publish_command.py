@@ -20,10 +20,15 @@ from projections.catalogue import PROJECTIONS
 from projections.judged import Verdict, verdict
 from projections.reading import Reader
 from schemas.envelope import Event, Position
+from schemas.errors import MillstreamError
 from schemas.validation import EventRefused, FieldProblem, event_from
 
 _REFUSED: Final = 1
 _BATCH: Final = 1_000
+
+
+class InputEmpty(MillstreamError):
+    """There is no event in what was given."""
 
 
 class Judged(msgspec.Struct, kw_only=True):
@@ -78,6 +83,10 @@ def publish(file: IO[bytes], dry_run: bool, wait: bool, timeout_s: float, as_jso
     the payload.
     """
     judged = list(read_events(file.read()))
+    if not judged:
+        raise InputEmpty(
+            "no events in the input", remedy="give one CloudEvent in JSON per line, or an array of them"
+        )
     good = [one for one in judged if one.event is not None]
     for one in judged:
         if one.event is None:
