@@ -22,6 +22,14 @@ CSRF_FIELD = "csrf_token"
 CSRF_HEADER = "x-csrf-token"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+_NO_ACCESS = (
+    "Nobody is logged in here. People open the link that 'millstream login' prints; "
+    "programs send 'Authorization: token T', where T is the content of the file 'token' in Millstream's home."
+)
+_WRONG_TOKEN = (
+    "The token in the header 'Authorization' is not this server's, or does not have the form 'token T'. "
+    "T is the content of the file 'token' in Millstream's home; people open the link that 'millstream login' prints."
+)
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -89,7 +97,7 @@ class Guard:
                 scope,
                 401,
                 "UNAUTHENTICATED",
-                "Open the link that this command prints; programs send 'Authorization: token T'.",
+                _NO_ACCESS if authorization is None else _WRONG_TOKEN,
                 command="millstream login",
             )
             answer.headers["www-authenticate"] = "Bearer"

@@ -88,6 +88,21 @@ def test_a_wrong_token_is_refused_even_beside_a_good_cookie(
     assert client.get("/page", headers=browser).status_code == 200
 
 
+def test_a_wrong_token_and_a_missing_one_are_told_apart_and_nothing_leaks(client: TestClient) -> None:
+    def message(headers: dict[str, str]) -> str:
+        answer = client.get("/page", headers=headers)
+        assert answer.status_code == 401
+        assert TOKEN not in answer.text
+        assert "wrong-one" not in answer.text
+        return str(answer.json()["errors"][0]["message"])
+
+    missing, wrong = message({}), message({"authorization": "token wrong-one"})
+    assert "Nobody is logged in" in missing
+    assert "is not this server's" in wrong
+    assert message({"authorization": f"Basic {TOKEN}"}) == wrong
+    assert all("millstream login" in text for text in (missing, wrong))
+
+
 def test_people_see_a_page_programs_json(client: TestClient) -> None:
     page = client.get("/page", headers={"accept": "text/html"})
     assert page.status_code == 401
