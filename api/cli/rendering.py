@@ -52,9 +52,11 @@ def chart_table(title: str, lines: Sequence[Line]) -> Table:
     )
     times = lines[0].times if lines else []
     table.add_column("series", overflow="fold")
-    table.add_column(f"{times[0]:%Y-%m-%d}" if times else "first", justify="right", no_wrap=True)
+    # Frames lie on a UTC grid: only those closer than a day have another time than midnight.
+    form = "%Y-%m-%d %H:%M" if any((time.hour, time.minute) != (0, 0) for time in times) else "%Y-%m-%d"
+    table.add_column(times[0].strftime(form) if times else "first", justify="right", no_wrap=True)
     table.add_column("trend", no_wrap=True)
-    table.add_column(f"{times[-1]:%Y-%m-%d}" if times else "last", justify="right", no_wrap=True)
+    table.add_column(times[-1].strftime(form) if times else "last", justify="right", no_wrap=True)
     for line in lines:
         several = len(line.per_repository) > 1
         marks = list(line.complete) or [True]

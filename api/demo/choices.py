@@ -64,7 +64,8 @@ class Choice:
 def from_text(text: str, *, folder: Path) -> Choice:
     """The repositories that ``text`` names: paths, clone URLs or folders of repositories, separated as in a shell.
 
-    Relative paths begin at ``folder``. Raises MillstreamError, with the remedy, for a name that is none of these.
+    Relative paths begin at ``folder``. An empty or shallow one is left out when others remain. Raises MillstreamError, with the
+    remedy, for a name that is none of these, and for such a one when nothing remains.
     """
     try:
         words = shlex.split(text)
@@ -74,11 +75,38 @@ def from_text(text: str, *, folder: Path) -> Choice:
         ) from error
     chosen: dict[str, Chosen] = {}
     left_out: list[str] = []
+    uncountable: MillstreamError | None = None
     for word in words:
-        choice = _from_word(word, folder)
+        try:
+            choice = _from_word(word, folder)
+        except (ShallowClone, EmptyRepository) as error:
+            uncountable = uncountable or error
+            left_out.append(f"left out: {error} ({error.remedy})")
+            continue
         chosen |= {repository.name: repository for repository in choice.repositories}
         left_out += choice.left_out
+    if uncountable is not None and not chosen:
+        raise uncountable
     return Choice(tuple(chosen.values()), tuple(left_out))
+
+
+def to_follow(location: str, *, folder: Path) -> Choice:
+    """The repositories at one path or clone URL that somebody wants to follow.
+
+    A shallow or empty one is followed too, with a line that says what it lacks. Raises MillstreamError as ``from_text``.
+    """
+    try:
+        return from_text(shlex.quote(location), folder=folder)
+    except (ShallowClone, EmptyRepository) as error:
+        path = Path(location.removeprefix("file://")).expanduser()
+        path = (path if path.is_absolute() else folder / path).resolve()
+        found = Chosen(canonical_repository_name(str(path)), path=path)
+        return Choice((found,), (f"{error}; to mend it: {error.remedy}",))
+    except (OSError, RuntimeError) as error:  # a folder that may not be entered, the home of an unknown user
+        raise NotARepository(
+            f"{location} cannot be read: {error}",
+            remedy="name a folder with a git repository, or a clone URL",
+        ) from error
 
 
 def standing_in(folder: Path, now: datetime) -> Choice:

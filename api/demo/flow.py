@@ -125,7 +125,8 @@ def _on(
     times = msgspec.structs.replace(times, work_s=time.monotonic() - began)
     figures = msgspec.structs.replace(figures, times=times)
     console.print(chart_table(figures.title, lines_of(figures)))
-    link = make_login_link(home, page)
+    # What was joined goes on after --exit, and so does its page.
+    link = None if wanted.exit_at_end and not system.joined else make_login_link(home, page)
     for line in told(
         figures, witness, login_link=link, home=home, own_code=bool(wanted.repositories.strip())
     ):

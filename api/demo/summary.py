@@ -19,8 +19,10 @@ def lines_of(figures: Figures) -> list[Line]:
     ]
 
 
-def told(figures: Figures, witness: Witness, *, login_link: str, home: Path, own_code: bool) -> list[str]:
-    """The last lines, in plain text."""
+def told(
+    figures: Figures, witness: Witness, *, login_link: str | None, home: Path, own_code: bool
+) -> list[str]:
+    """The last lines, in plain text. ``login_link`` is None when everything ends with them: then there is no page to go to."""
     found = "created" if figures.new else "found again, nothing was counted twice"
     lines = [
         f"What was done ({found}):",
@@ -34,8 +36,7 @@ def told(figures: Figures, witness: Witness, *, login_link: str, home: Path, own
         f"  lag       {_count(figures.lag_records, 'record')}, {figures.lag_s:.1f} s",
         f"  time      downloads {figures.times.download_s:.1f} s, start {figures.times.start_s:.1f} s, work {figures.times.work_s:.1f} s",
         "",
-        f"  page      {figures.page}",
-        f"  log in    {login_link}   (works once, for 15 minutes)",
+        *_page(figures, login_link),
         "",
         "How to go on:",
     ]
@@ -48,6 +49,15 @@ def told(figures: Figures, witness: Witness, *, login_link: str, home: Path, own
         f"  everything it keeps is below {shlex.quote(str(home))}; remove it with: make clean-data",
     ]
     return lines
+
+
+def _page(figures: Figures, login_link: str | None) -> list[str]:
+    if login_link is None:
+        return ["  page      to see the page: make demo   (without --exit)"]
+    return [
+        f"  page      {figures.page}",
+        f"  log in    {login_link}   (works once, for 15 minutes)",
+    ]
 
 
 def _witness(figures: Figures, witness: Witness) -> list[str]:

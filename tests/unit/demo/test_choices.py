@@ -104,6 +104,16 @@ def test_shallow_and_empty_are_refused_when_named(repository: Path, tmp_path: Pa
         from_text("empty", folder=tmp_path)
 
 
+def test_shallow_and_empty_are_left_out_when_others_remain(repository: Path, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "--quiet", "--depth=1", repository.as_uri(), str(tmp_path / "cut"))
+    make_repository(tmp_path / "empty", [])
+    choice = from_text(f"empty {repository} cut", folder=tmp_path)
+    assert [found.path for found in choice.repositories] == [repository]
+    assert ["no commit" in choice.left_out[0], "fetch --unshallow" in choice.left_out[1]] == [True, True]
+    with pytest.raises(EmptyRepository):
+        from_text("empty cut", folder=tmp_path)
+
+
 def test_oldest_is_along_first_parents(repository: Path) -> None:
     git(repository, "checkout", "--quiet", "--orphan", "elsewhere")
     git(repository, "commit", "--quiet", "--message", "Old import", when=datetime(2001, 1, 1, tzinfo=UTC))

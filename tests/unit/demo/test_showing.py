@@ -70,6 +70,14 @@ def test_table_has_repositories_when_there_are_several() -> None:
     assert shown()
 
 
+def test_frames_within_a_day_are_headed_by_their_hours() -> None:
+    hours = [datetime(2026, 11, 22, hour, tzinfo=UTC) for hour in (0, 8, 16)]
+    text = shown(Line("old", hours, [1, 2, 3], [True] * 3))
+    assert "2026-11-22 00:00" in text
+    assert "2026-11-22 16:00" in text
+    assert "00:00" not in shown(Line("old", TIMES, [1, 2, 3], [True] * 3))
+
+
 def test_rate_is_over_the_last_seconds() -> None:
     rate = Rate()
     assert rate.add(0.0, 0) == 0.0
@@ -202,6 +210,13 @@ def test_last_lines_hold_every_figure() -> None:
         "REPO=",
     ):
         assert expected in text
+
+
+def test_a_demo_that_ends_shows_no_page_that_is_gone() -> None:
+    text = "\n".join(told(figures(), Witness(60, 60, 2.25), login_link=None, home=Path("/h"), own_code=False))
+    assert "to see the page: make demo" in text
+    assert "http://" not in text
+    assert "log in" not in text
 
 
 def test_last_lines_say_when_git_grep_differs_or_cannot_witness() -> None:
