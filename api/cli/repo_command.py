@@ -1,6 +1,5 @@
 """``millstream repo``: follow repositories, and see which are followed."""
 
-import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +10,9 @@ import msgspec
 
 from api.cli.client import ApiRefused, Client, connect
 from api.cli.output import print_json, print_table, progress, warn
-from api.demo.choices import Choice, Chosen, EmptyRepository, ShallowClone, from_text, require_git
+from api.demo.choices import Chosen, require_git, to_follow
 from infra.settings import load_settings
 from schemas.errors import MillstreamError
-from schemas.ids import canonical_repository_name
 
 _POLL_S: Final = 0.3
 _ADD: Final = """
@@ -68,6 +66,13 @@ class Shown(msgspec.Struct, rename="camel"):
     def state(self) -> str:
         """ready, waiting or failed."""
         return "ready" if self.mirror_info.cloned else "failed" if self.mirror_info.last_error else "waiting"
+
+    @property
+    def described(self) -> str:
+        """The state for people: why it failed, and whether nothing was committed yet."""
+        if self.mirror_info.last_error:
+            return f"failed: {self.mirror_info.last_error}"
+        return "empty" if self.state == "ready" and self.default_branch is None else self.state
 
     def as_json(self) -> dict[str, object]:
         branch = self.default_branch
@@ -190,7 +195,7 @@ def list_(find: str | None, as_json: bool) -> None:
         [
             (
                 one.name,
-                one.state if not one.mirror_info.last_error else f"failed: {one.mirror_info.last_error}",
+                one.described,
                 one.default_branch.display_name if one.default_branch else "",
                 one.default_branch.target.oid[:12] if one.default_branch else "",
                 one.mirror_info.remote_url,
@@ -223,12 +228,7 @@ def wait_ready(client: Client, names: Sequence[str], timeout_s: float) -> list[S
 
 def _chosen(location: str) -> list[Chosen]:
     """The repositories at one argument; what cannot be counted whole is added with a warning."""
-    try:
-        choice = from_text(shlex.quote(location), folder=Path.cwd())
-    except (ShallowClone, EmptyRepository) as error:
-        warn(f"{error}; to mend it: {error.remedy}")
-        path = Path(location).expanduser().resolve()
-        choice = Choice((Chosen(canonical_repository_name(str(path)), path=path),))
+    choice = to_follow(location, folder=Path.cwd())
     for line in choice.left_out:
         warn(line)
     return list(choice.repositories)

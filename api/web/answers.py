@@ -10,7 +10,20 @@ from api.graphql.ids import repository_id_of
 from api.web.drawing import Cells
 from api.web.model import Cell, Freshness, Insight, Point, Progress, Repository, Series
 from api.web.palette import style_of
+from api.web.reasons import Reasons
 from streams.repositories.location import mirror_path
+
+_CLONE_PROBLEMS: Mapping[str, str] = {
+    "path-missing": "the folder is missing",
+    "not-a-repository": "no git repository",
+    "clone-error": "it cannot be cloned",
+    "timeout": "cloning took too long",
+    "disk-full": "the disk is full",
+    "invalid-url": "the address is wrong",
+    "transport-refused": "this kind of address is not followed",
+    "credentials-in-url": "credentials in the address",
+}
+"""Codes of ``repository.clone_failed`` in a few words."""
 
 
 class _Answer(msgspec.Struct, rename="camel"):
@@ -71,7 +84,9 @@ class _Scope(_Answer):
     all_repositories: bool = False
 
 
-class _View(_Answer):
+class View(_Answer):
+    """A node of ``insightViews``; ``created_at`` is asked for where views are listed."""
+
     database_id: str = msgspec.field(name="databaseID")
     title: str
     description: str
@@ -80,10 +95,11 @@ class _View(_Answer):
     presentation: _Presentation
     time_scope: _TimeScope | None = None
     repository_definition: _Scope | None = None
+    created_at: datetime | None = None
 
 
 class _Views(_Answer):
-    nodes: list[_View]
+    nodes: list[View]
     as_of: list[AsOf]
     total_count: int | None = None
     page_info: PageInfo = msgspec.field(default_factory=PageInfo)
@@ -180,27 +196,6 @@ class RepositoriesAnswer(_Answer):
     repositories: _Repositories
 
 
-class Reasons:
-    """Codes of incomplete points in words."""
-
-    WORDS: Mapping[str, str] = {
-        "pending": "not all repositories are counted yet",
-        "missing-object": "an object is missing from a clone",
-        "shallow": "the history of a shallow clone ends before this frame",
-        "timeout": "counting ran out of time",
-        "limit-hit": "the limit of count: was reached",
-    }
-
-    @classmethod
-    def in_words(cls, reason: str) -> str:
-        """``code`` or ``code: detail`` for people; an unknown code as it is."""
-        code, separator, detail = reason.partition(":")
-        words = cls.WORDS.get(code.strip())
-        if words is None:
-            return reason
-        return f"{words}{separator}{detail}" if detail.strip() else words
-
-
 def freshness(as_of: Sequence[AsOf]) -> Freshness:
     """Of the projections that the answer was read from, in one snapshot: the slowest of those that are behind, or,
     when none is, the newest event."""
@@ -212,7 +207,7 @@ def freshness(as_of: Sequence[AsOf]) -> Freshness:
     return Freshness(max(known) if known else None)
 
 
-def insight(view: _View) -> Insight:
+def insight(view: View) -> Insight:
     """A view with its lines in the order of the definition."""
     colours = {entry.series_id: entry.color for entry in view.presentation.series_presentation}
     order = {series_id: position for position, series_id in enumerate(colours)}
@@ -236,7 +231,8 @@ def insight(view: _View) -> Insight:
 
 def _series(position: int, line: _DataSeries, colours: Mapping[str, str]) -> Series:
     reasons = {
-        point.date_time: tuple(map(Reasons.in_words, point.reasons)) for point in line.incomplete_points
+        point.date_time: tuple(Reasons.in_words(reason) for reason in point.reasons)
+        for point in line.incomplete_points
     }
     points = tuple(
         Point(
@@ -292,25 +288,30 @@ def _cell(repository: _NamedRepository, location: str, point: _RepositoryPoint) 
         value=None if point.value is None else round(point.value),
         complete=point.complete,
         reason=Reasons.in_words(point.reason) if point.reason else "",
+        reason_code=point.reason or "",
     )
 
 
 def repositories(nodes: Sequence[_Repository]) -> list[Repository]:
     """Rows of the list of repositories."""
-    return [
-        Repository(
-            id=node.id,
-            name=node.name,
-            state="ready"
-            if node.mirror_info.cloned
-            else "failed"
-            if node.mirror_info.last_error
-            else "waiting",
-            error=node.mirror_info.last_error or "",
-            last_commit=node.default_branch.target.oid if node.default_branch else "",
-            branch=node.default_branch.display_name if node.default_branch else "",
-            url=node.mirror_info.remote_url,
-            shallow=node.mirror_info.shallow,
-        )
-        for node in nodes
-    ]
+    return [_repository(node) for node in nodes]
+
+
+def _repository(node: _Repository) -> Repository:
+    mirror, branch = node.mirror_info, node.default_branch
+    code, separator, message = (mirror.last_error or "").partition(": ")
+    if mirror.cloned:
+        state = "ready" if branch else "empty"
+    else:
+        state = "failed" if mirror.last_error else "waiting"
+    return Repository(
+        id=node.id,
+        name=node.name,
+        state=state,
+        problem=_CLONE_PROBLEMS.get(code, "it cannot be read") if mirror.last_error else "",
+        error=message if separator else code,
+        tip=branch.target.oid if branch else "",
+        branch=branch.display_name if branch else "",
+        url=mirror.remote_url,
+        shallow=mirror.shallow,
+    )

@@ -7,6 +7,7 @@ import msgspec
 
 from api.web.check_command import check_of
 from api.web.model import Cell, Check, Insight, Point, RepositoryCells, Series
+from api.web.reasons import Reasons
 from api.web.templating import iso
 
 Cells = Mapping[tuple[str, datetime], Sequence[Cell]]
@@ -65,8 +66,9 @@ def _point(series: Series, point: Point, cells: Sequence[Cell]) -> dict[str, obj
         "v": point.value,
         "complete": point.complete,
     }
-    if point.reasons:
-        drawn["reason"] = ", ".join(point.reasons)
+    reasons = _reasons(cells) or point.reasons
+    if reasons and not point.complete:
+        drawn["reason"] = ", ".join(reasons)
     known = [cell for cell in cells if cell.value is not None]
     if known and point.value is not None:
         largest = max(known, key=lambda cell: (cell.value or 0, cell.repository))
@@ -80,6 +82,15 @@ def _point(series: Series, point: Point, cells: Sequence[Cell]) -> dict[str, obj
             "of": len(cells),
         }
     return drawn
+
+
+def _reasons(cells: Sequence[Cell]) -> Sequence[str]:
+    """Why a point is incomplete, each reason with the repositories it is about."""
+    about: dict[str, list[str]] = {}
+    for cell in cells:
+        if not cell.complete:
+            about.setdefault(cell.reason_code, []).append(cell.repository)
+    return [Reasons.in_words(code, names) for code, names in sorted(about.items()) if code]
 
 
 def breakdown(insight: Insight, cells: Cells, selected: datetime) -> list[RepositoryCells]:

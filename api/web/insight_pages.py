@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from api.graphql.ids import insight_node_id
-from api.web.answers import CellsAnswer, InsightAnswer, InsightsAnswer, cells, freshness, insight
+from api.web.answers import CellsAnswer, InsightAnswer, InsightsAnswer, View, cells, freshness, insight
 from api.web.asking import PageContext, ask, shown
 from api.web.drawing import Cells, breakdown, chart_data, checks, table_rows
 from api.web.model import Freshness, Insight
@@ -24,6 +24,7 @@ PAGE_SIZE = 25
 _CELLS_IN_PAGE = 4_000
 """Up to so many cells the hover of every point knows its commit; beyond, only the chosen frame is asked for."""
 _STILL_COMING_S = 2
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def routes(context: PageContext) -> list[BaseRoute]:
@@ -45,7 +46,7 @@ def routes(context: PageContext) -> list[BaseRoute]:
             "insights.html",
             title="Insights",
             here="insights",
-            insights=[insight(view) for view in views.nodes],
+            insights=[insight(view) for view in _newest_first(views.nodes)],
             total=views.total_count if views.total_count is not None else len(views.nodes),
             find=find,
             next_page=f"/insights?{_encoded(following)}" if views.page_info.has_next_page else "",
@@ -75,6 +76,7 @@ def routes(context: PageContext) -> list[BaseRoute]:
             checks=checks(view, rows),
             rows=table_rows(view),
             chart=chart_data(view, known, selected),
+            next_point=None if view.without_scope else view.next_frame(datetime.now(UTC)),
             shown=shown("insight", variables),
         )
 
@@ -101,6 +103,11 @@ def routes(context: PageContext) -> list[BaseRoute]:
         Route("/insights/{id:int}/data.csv", page(as_csv), methods=["GET"]),
         Route("/insights/{id:int}/data.json", page(as_json), methods=["GET"]),
     ]
+
+
+def _newest_first(nodes: Sequence[View]) -> list[View]:
+    """Those of one page by creation; pages follow each other by id, which is the order of the API."""
+    return sorted(nodes, key=lambda node: node.created_at or _LONG_AGO, reverse=True)
 
 
 async def _find(

@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from api.web.palette import SeriesStyle
+from schemas.grid import Interval, TimeUnit
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -77,6 +78,18 @@ class Insight(msgspec.Struct, frozen=True):
         """All frames of all series, ascending."""
         return tuple(sorted({point.time for series in self.series for point in series.points}))
 
+    def next_frame(self, now: datetime) -> datetime | None:
+        """When its next frame is due; None where that is beyond the calendar."""
+        try:
+            return Interval(TimeUnit(self.unit), self.step).next_after(now)
+        except (ValueError, OverflowError):
+            return None
+
+    @property
+    def gaps(self) -> bool:
+        """Whether some frame of a line is missing."""
+        return any(point.missing for series in self.series for point in series.points)
+
     @property
     def without_scope(self) -> bool:
         """Whether the plan is made and holds no repository."""
@@ -92,6 +105,7 @@ class Cell(msgspec.Struct, frozen=True):
     """One series in one repository at one frame. ``value`` None: no outcome yet, or failed for good.
 
     ``location`` is the folder of the clone, or the address of the repository where no clone is on this machine.
+    ``reason`` is ``reason_code`` in words.
     """
 
     repository: str
@@ -100,6 +114,7 @@ class Cell(msgspec.Struct, frozen=True):
     value: int | None
     complete: bool
     reason: str = ""
+    reason_code: str = ""
 
 
 class RepositoryCells(msgspec.Struct, frozen=True):
@@ -118,13 +133,17 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Repository(msgspec.Struct, frozen=True):
-    """One row of the list of repositories. ``state``: ready, waiting or failed."""
+    """One row of the list of repositories. ``state``: ready, empty, waiting or failed.
+
+    ``problem`` says in a few words what failed, ``error`` in the words of the worker; ``tip`` is a commit id.
+    """
 
     id: str
     name: str
     state: str
+    problem: str = ""
     error: str = ""
-    last_commit: str = ""
+    tip: str = ""
     branch: str = ""
     url: str = ""
     shallow: bool = False

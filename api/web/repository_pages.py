@@ -1,14 +1,19 @@
 """The list of repositories, with the form that adds one."""
 
+from pathlib import Path
+
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from api.demo.choices import to_follow
 from api.web.answers import RepositoriesAnswer, freshness, repositories
 from api.web.asking import Asked, PageContext, ask, shown
 from api.web.fields import FieldError
 from api.web.rendering import page, render, see_other
+from schemas.errors import MillstreamError
 
 PAGE_SIZE = 100
 _REFUSED = frozenset({"INVALID_INPUT", "NOT_SUPPORTED"})
@@ -21,7 +26,12 @@ class _Anything(msgspec.Struct, frozen=True):
 def routes(context: PageContext) -> list[BaseRoute]:
     """``/repositories``."""
 
-    async def listed(request: Request, location: str = "", errors: tuple[FieldError, ...] = ()) -> Response:
+    async def listed(
+        request: Request,
+        location: str = "",
+        errors: tuple[FieldError, ...] = (),
+        notes: tuple[str, ...] = (),
+    ) -> Response:
         variables = {"first": PAGE_SIZE, "after": request.query_params.get("after") or None}
         answer = (await ask(context, request, "repositories", variables, RepositoriesAnswer)).repositories
         rows = repositories(answer.nodes)
@@ -41,6 +51,7 @@ def routes(context: PageContext) -> list[BaseRoute]:
             freshness=freshness(answer.as_of),
             location=location,
             errors=errors,
+            notes=notes,
             shown=shown("repositories", variables),
         )
 
@@ -53,22 +64,51 @@ def routes(context: PageContext) -> list[BaseRoute]:
         if not location:
             return await listed(request, location, (FieldError("Name a folder or a clone address."),))
         try:
-            await ask(
-                context, request, "add_repository", {"input": {place_of(location): location}}, _Anything
-            )
-        except Asked as error:
-            if error.code == "ACCEPTED_NOT_YET_VISIBLE":
-                return see_other("/repositories")
-            if error.code not in _REFUSED:
+            choice = await run_in_threadpool(_choice, location)
+            for place in choice.places:
+                await _add(context, request, place)
+        except MillstreamError as error:
+            if isinstance(error, Asked) and error.code not in _REFUSED:
                 raise
-            message = f"{error} {error.remedy}".strip()
-            return await listed(request, location, (FieldError(message),))
-        return see_other("/repositories")
+            return await listed(request, location, (_refusal(error),))
+        return await listed(request, notes=choice.notes) if choice.notes else see_other("/repositories")
 
     return [
         Route("/repositories", page(show), methods=["GET"]),
         Route("/repositories", page(add), methods=["POST"]),
     ]
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    """Inputs of ``addRepository``, and what to say about them."""
+
+    places: tuple[dict[str, str], ...]
+    notes: tuple[str, ...] = ()
+
+
+def _choice(location: str) -> _Choice:
+    """What stands at a location. Folders are looked at here, as ``millstream repo add`` does.
+
+    Raises MillstreamError where a folder is no git repository, with the remedy.
+    """
+    if place_of(location) == "cloneUrl" or not location.startswith(("/", "~")):
+        return _Choice(({place_of(location): location},))
+    found = to_follow(location, folder=Path("/"))
+    return _Choice(tuple({"path": str(one.path)} for one in found.repositories), found.left_out)
+
+
+async def _add(context: PageContext, request: Request, place: dict[str, str]) -> None:
+    try:
+        await ask(context, request, "add_repository", {"input": place}, _Anything)
+    except Asked as error:
+        if error.code != "ACCEPTED_NOT_YET_VISIBLE":
+            raise
+
+
+def _refusal(error: MillstreamError) -> FieldError:
+    if isinstance(error, Asked):
+        return FieldError(f"{error} {error.remedy}".strip())
+    return FieldError(f"{error}; to mend it: {error.remedy}" if error.remedy else str(error))
 
 
 def place_of(location: str) -> str:

@@ -5,7 +5,7 @@
 
 import { element, measure } from "./dom.js";
 import { drawEndLabels } from "./endlabels.js";
-import { numberText, tickText } from "./format.js";
+import { numberText, tickText, valueText } from "./format.js";
 import { traceMarker } from "./markers.js";
 import { xRange, xTicks, yTicks } from "./scales.js";
 import { fillTip, placeTip } from "./tip.js";
@@ -124,6 +124,7 @@ export class LineChart {
     const known = this.#columns.some((_, series) => this.#times.some((_t, i) => this.#value(series, i) !== null));
     this.#box.classList.toggle("empty-chart", !known);
     this.#legend(!known || width < NARROW_PX);
+    this.#marks();
     if (!known) {
       const text = this.#data.loading
         ? "The lines appear with the first counted cells."
@@ -225,6 +226,16 @@ export class LineChart {
     if (legend) legend.hidden = !shown;
   }
 
+  /** What the marks below the chart explain is shown only where the chart has it. */
+  #marks() {
+    const points = this.#columns.flat().filter((point) => point !== undefined);
+    const has = { hollow: points.some((point) => point.v !== null && !point.complete), gap: points.some((point) => point.v === null) };
+    for (const [name, shown] of Object.entries(has)) {
+      const mark = document.getElementById(`mark-${name}`);
+      if (mark) mark.hidden = !shown;
+    }
+  }
+
   #gutter(width) {
     const widest = Math.max(
       ...this.#data.series.map((series, i) => measure(LABEL_FONT, this.#labelText(series, i).join("  "))),
@@ -239,7 +250,7 @@ export class LineChart {
 
   #labelText(series, i) {
     const last = this.#lastIndex(i);
-    return last < 0 ? [series.label] : [series.label, numberText(this.#value(i, last))];
+    return last < 0 ? [series.label] : [series.label, valueText(this.#columns[i][last])];
   }
 
   #drawPinned(plot, colour) {

@@ -6,6 +6,9 @@ const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 /** 12345 -> "12,345" */
 export const numberText = (value) => grouped.format(value);
 
+/** A value of a line; "≥12,345" where it is a lower bound. */
+export const valueText = (point) => (point.complete ? "" : "≥") + numberText(point.v);
+
 /** "1 Nov 2026" */
 export function dayText(seconds) {
   const date = new Date(seconds * 1000);

@@ -30,7 +30,7 @@ const chart = new LineChart(box, {
 function spoken(point) {
   const when = momentText(Date.parse(point.time) / 1000, data.unit);
   const flaw = point.complete ? "" : `, incomplete: ${point.reason || "not all repositories are counted"}`;
-  return `${when}: ${point.label} ${numberText(point.value)}${flaw}`;
+  return `${when}: ${point.label} ${point.complete ? "" : "at least "}${numberText(point.value)}${flaw}`;
 }
 
 function show() {

@@ -1,7 +1,7 @@
 // The box beside the point under cursor or keys: date, values, why a point is incomplete, how to check it.
 
 import { element } from "./dom.js";
-import { momentText, numberText } from "./format.js";
+import { momentText, numberText, valueText } from "./format.js";
 
 const AWAY_PX = 16;
 
@@ -16,7 +16,7 @@ export function fillTip(tip, time, unit, lines, on) {
     if (!point) return;
     const row = element("div", i === on ? "row on" : "row");
     if (keys[i]) row.append(keys[i].cloneNode(true));
-    row.append(element("span", "name", label), element("b", "", point.v === null ? "not known" : numberText(point.v)));
+    row.append(element("span", "name", label), element("b", "", point.v === null ? "not known" : valueText(point)));
     tip.append(row);
     if (point.v !== null && !point.complete) {
       tip.append(element("div", "why", `incomplete: ${point.reason || "not all repositories are counted"}`));

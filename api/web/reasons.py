@@ -1,0 +1,38 @@
+"""Why a point is incomplete, in words, with the repositories that are to blame."""
+
+from collections.abc import Mapping, Sequence
+
+_NAMED = 2
+"""Of more repositories with one reason, so many are named."""
+
+
+class Reasons:
+    """Codes of incomplete points in words."""
+
+    WORDS: Mapping[str, str] = {
+        "pending": "not all repositories are counted yet{}",
+        "not-counted": "not all repositories are counted yet{}",
+        "missing-object": "an object is missing from a clone{}",
+        "shallow": "the history of a shallow clone{} ends before this frame",
+        "timeout": "counting ran out of time{}",
+        "limit-hit": "the limit of count: was reached{}",
+    }
+    """A gap stands where the repositories are named."""
+
+    @classmethod
+    def in_words(cls, reason: str, repositories: Sequence[str] = ()) -> str:
+        """``code`` or ``code: detail`` for people, with the ``repositories`` it is about; an unknown code as it is."""
+        where = f" ({_named(repositories)})" if repositories else ""
+        code, separator, detail = reason.partition(":")
+        words = cls.WORDS.get(code.strip())
+        if words is None:
+            return f"{reason}{where}"
+        text = words.format(where)
+        return f"{text}{separator}{detail}" if detail.strip() else text
+
+
+def _named(repositories: Sequence[str]) -> str:
+    if len(repositories) == 1:
+        return repositories[0]
+    more = ", …" if len(repositories) > _NAMED else ""
+    return f"{len(repositories)} repositories: {', '.join(repositories[:_NAMED])}{more}"
