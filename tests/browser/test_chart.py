@@ -107,7 +107,7 @@ def test_painted_heights_follow_the_values(chart: Page) -> None:
 def test_labels_stand_at_the_line_ends_without_overlap(chart: Page) -> None:
     labels = sorted(end_labels(chart), key=lambda label: label["top"])
     assert {label["label"] for label in labels} == {WHOLE, HOLED, ZERO}
-    assert f"{WHOLE} 7" in {label["text"] for label in labels}
+    assert {f"{WHOLE} 7", f"{HOLED} ≥1"} <= {label["text"] for label in labels}
     newest = drawn(chart, WHOLE)[-1]
     assert all(label["left"] > newest["x"] for label in labels)
     assert all(one["top"] + one["height"] <= other["top"] for one, other in pairwise(labels))
@@ -144,7 +144,11 @@ def test_hover_of_a_hollow_point_says_why(chart: Page) -> None:
     mark = drawn(chart, HOLED)[4]
     chart.locator("#chart canvas").hover(position={"x": mark["x"], "y": mark["y"]}, force=True)
     expect(chart.locator(".tip .row.on")).to_contain_text(HOLED)
-    expect(chart.locator(".tip .why").first).to_contain_text("an object is missing")
+    expect(chart.locator(".tip .row.on b")).to_have_text("≥1")
+    expect(chart.locator(".tip .why").first).to_have_text(
+        f"incomplete: an object is missing from a clone ({HOST}/holed)"
+    )
+    expect(chart.locator("#mark-hollow")).to_be_visible()
 
 
 def test_a_click_opens_the_frame_per_repository_and_the_address_keeps_it(chart: Page) -> None:

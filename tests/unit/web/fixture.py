@@ -128,7 +128,7 @@ class FixtureContext:
         default_factory=lambda: [
             repository(REPOSITORIES[0], cloned=True, remote="/srv/git/gateway"),
             repository(REPOSITORIES[1], cloned=False, remote="https://git.example.com/shop/billing.git"),
-            repository("old", cloned=False, error="no-repository: /srv/old holds no git repository"),
+            repository("old", cloned=False, error="not-a-repository: /srv/old holds no git repository"),
         ]
     )
     errors: dict[str, list[dict[str, object]]] = field(default_factory=dict)

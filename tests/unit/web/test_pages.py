@@ -4,49 +4,14 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.testclient import TestClient
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.auth.user import Means, local_admin
-from api.web import routes
-from tests.unit.web.fixture import TIMES, FixtureContext, line, view
-
-Client = Callable[..., TestClient]
-
-
-class _LoggedIn:
-    """Stands for the guard: the session of the admin."""
-
-    def __init__(self, app: ASGIApp, known: bool) -> None:
-        self._app, self._known = app, known
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._known:
-            scope["millstream.user"] = local_admin(Means.SESSION)
-            scope["millstream.csrf"] = "the-csrf-token"
-        await self._app(scope, receive, send)
-
-
-def _client(context: FixtureContext, *, known: bool = True) -> TestClient:
-    app = Starlette(routes=routes(context), middleware=[Middleware(_LoggedIn, known=known)])
-    return TestClient(app, follow_redirects=False)
-
-
-@pytest.fixture
-def context() -> FixtureContext:
-    return FixtureContext()
-
-
-@pytest.fixture
-def client(context: FixtureContext) -> Iterator[TestClient]:
-    with _client(context) as made:
-        yield made
+from tests.unit.web.clients import client_of
+from tests.unit.web.fixture import REPOSITORIES, TIMES, FixtureContext, line, view
 
 
 class _Inline(HTMLParser):
@@ -121,7 +86,7 @@ def test_the_empty_list_says_how_to_begin(context: FixtureContext, repositories:
     context.nodes = []
     if not repositories:
         context.repositories = []
-    with _client(context) as client:
+    with client_of(context) as client:
         assert hint in client.get("/insights").text
 
 
@@ -169,7 +134,7 @@ def test_a_frame_that_is_none_chooses_nothing(client: TestClient, at: str) -> No
 def test_text_of_others_stays_text(context: FixtureContext) -> None:
     evil = '</script><script>alert(1)</script><img src=x onerror="x">'
     context.nodes = [view(1, evil, [line(1, evil, evil, [1] * 12, {})])]
-    with _client(context) as client:
+    with client_of(context) as client:
         for path in ("/insights", "/insights/1", f"/insights/1?at={TIMES[0]}"):
             page = client.get(path).text
             assert "<script>alert" not in page
@@ -197,7 +162,7 @@ def test_downloads_hold_what_the_chart_shows(client: TestClient) -> None:
 
 def test_csv_cells_are_no_formulas(context: FixtureContext) -> None:
     context.nodes = [view(1, "=1+1", [line(1, "@x", "-y", [1] * 12, {})])]
-    with _client(context) as client:
+    with client_of(context) as client:
         row = next(csv.DictReader(io.StringIO(client.get("/insights/1/data.csv").text)))
     assert (row["title"], row["label"], row["query"]) == ("'=1+1", "'@x", "'-y")
 
@@ -231,7 +196,7 @@ def test_refusals_of_the_schema_become_pages(
     context.errors["Insights"] = [
         {"message": "broken words", "extensions": {"code": code, "reference": "ref-7"}}
     ]
-    with _client(context) as client:
+    with client_of(context) as client:
         answer = client.get("/insights")
     assert answer.status_code == status
     assert text in answer.text
@@ -242,7 +207,7 @@ def test_a_fault_of_ours_shows_a_trace_id_that_is_in_the_log(
     context: FixtureContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     context.nodes = [{"title": "not a view at all"}]
-    with _client(context) as client:
+    with client_of(context) as client:
         answer = client.get("/insights")
     assert answer.status_code == 500
     found = re.search(r'id="trace-id">([0-9a-f]{32})<', answer.text)
@@ -254,13 +219,13 @@ def test_a_fault_of_ours_shows_a_trace_id_that_is_in_the_log(
 def test_a_scope_without_repositories_is_not_called_complete(context: FixtureContext) -> None:
     empty = line(1, "x", "x", [], {}) | {"times": []}
     context.nodes = [view(1, "Empty", [empty], done=0)]
-    with _client(context) as client:
+    with client_of(context) as client:
         assert "no repository in scope" in client.get("/insights").text
         assert "No repository is in its scope" in client.get("/insights/1").text
 
 
 def test_nobody_sees_anything_without_logging_in(context: FixtureContext) -> None:
-    with _client(context, known=False) as client:
+    with client_of(context, known=False) as client:
         answer = client.get("/insights")
     assert answer.status_code == 401
     assert "millstream login" in answer.text
@@ -301,7 +266,7 @@ def test_an_error_of_the_mutation_comes_back_to_its_field(context: FixtureContex
     context.errors["CreateInsight"] = [
         {"message": "too long", "extensions": {"code": "INVALID_INPUT", "field": "options.title"}}
     ]
-    with _client(context) as client:
+    with client_of(context) as client:
         answer = client.post("/insights/new", data=_GOOD)
     assert answer.status_code == 422
     assert '<a href="#title">too long</a>' in answer.text
@@ -310,7 +275,7 @@ def test_an_error_of_the_mutation_comes_back_to_its_field(context: FixtureContex
 def test_an_insight_that_is_not_visible_yet_is_waited_for(context: FixtureContext) -> None:
     waiting = {"code": "ACCEPTED_NOT_YET_VISIBLE", "id": "aW5zaWdodF92aWV3OiIxMiI="}
     context.errors["CreateInsight"] = [{"message": "accepted", "extensions": waiting}]
-    with _client(context) as client:
+    with client_of(context) as client:
         answer = client.post("/insights/new", data=_GOOD)
     assert (answer.status_code, answer.headers["location"]) == (303, "/insights/12?accepted")
 
@@ -336,38 +301,47 @@ def test_live_checks_answer_in_places_of_the_text_as_typed(client: TestClient) -
     assert client.get("/insights/new/scope", params={"criteria": "x"}).json()["problems"]
 
 
-def test_repositories_say_their_state_and_why(client: TestClient) -> None:
-    page = client.get("/repositories").text
-    for text in ("ready", "waiting", "failed", "no-repository", "3f2a91c8d0"):
-        assert text in page
-    assert "data-poll" in page
-    assert 'name="csrf_token" value="the-csrf-token"' in page
+def test_lower_bounds_are_marked_in_the_list(context: FixtureContext) -> None:
+    context.nodes = [view(1, "A", [line(1, "a", "a", [7] * 12, {11: ["shallow"]})])]
+    with client_of(context) as client:
+        marked = client.get("/insights").text
+    context.nodes = [view(1, "A", [line(1, "a", "a", [7] * 12, {10: ["shallow"]})])]
+    with client_of(context) as client:
+        plain = client.get("/insights").text
+    assert "≥</span>7" in marked
+    assert "≥" not in plain
 
 
-@pytest.mark.parametrize(
-    ("location", "field"),
-    [
-        ("/srv/git/x", "path"),
-        ("~/code", "path"),
-        ("code/x", "path"),
-        ("https://git.example.com/x.git", "cloneUrl"),
-        ("git@git.example.com:x/y.git", "cloneUrl"),
-    ],
-)
-def test_a_repository_is_added_by_folder_or_address(
-    client: TestClient, context: FixtureContext, location: str, field: str
-) -> None:
-    answer = client.post("/repositories", data={"location": location})
-    assert answer.status_code == 303
-    assert context.asked[-1] == ("AddRepository", {"input": {field: location}})
+def test_an_incomplete_point_names_the_repository_to_blame(client: TestClient) -> None:
+    series = _chart(client.get("/insights/1").text)["series"]
+    assert isinstance(series, list)
+    assert series[1]["points"][3]["reason"] == (
+        f"the history of a shallow clone ({REPOSITORIES[0]}) ends before this frame"
+    )
+    assert "reason" not in series[1]["points"][5]
 
 
-def test_a_refused_repository_is_shown_with_the_reason(context: FixtureContext) -> None:
-    context.errors["AddRepository"] = [
-        {"message": "no folder", "extensions": {"code": "INVALID_INPUT", "remedy": "Look."}}
+def test_marks_are_explained_where_the_chart_has_them(client: TestClient) -> None:
+    assert 'id="mark-hollow" hidden' not in client.get("/insights/1").text
+    whole = client.get("/insights/2").text
+    assert 'id="mark-hollow" hidden' in whole
+    assert 'id="mark-gap" hidden' in whole
+
+
+def test_the_page_says_when_the_next_point_is_due(client: TestClient) -> None:
+    found = re.search(r'id="next-point">next point on 1 (\w+ \d+)<', client.get("/insights/2").text)
+    assert found is not None
+    due = datetime.strptime(found.group(1), "%b %Y").replace(tzinfo=UTC)
+    assert 0 < (due - datetime.now(UTC)).total_seconds() < 31 * 86_400
+
+
+def test_the_newest_insight_comes_first(context: FixtureContext) -> None:
+    first = view(1, "First made", [line(1, "a", "a", [1] * 12, {})])
+    then = view(2, "Then made", [line(2, "b", "b", [1] * 12, {})])
+    context.nodes = [
+        first | {"createdAt": "2026-01-01T00:00:00Z"},
+        then | {"createdAt": "2026-02-01T00:00:00Z"},
     ]
-    with _client(context) as client:
-        answer = client.post("/repositories", data={"location": "/nowhere"})
-    assert answer.status_code == 422
-    assert "no folder Look." in answer.text
-    assert 'value="/nowhere"' in answer.text
+    with client_of(context) as client:
+        page = client.get("/insights").text
+    assert page.index("Then made") < page.index("First made")
