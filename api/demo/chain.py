@@ -40,6 +40,8 @@ class Chain:
     failures: set[Request] = field(default_factory=set)
     """Requests that failed for good."""
     last_result_ms: int = 0
+    counted: set[tuple[str, int, int]] = field(default_factory=set)
+    """Cells that were counted for this insight: (series id, repository id, index of the frame)."""
 
     @property
     def files(self) -> int:
@@ -80,10 +82,22 @@ def tally(records: Iterable[Record], insight_id: int) -> Chain:
                 chain.requests.add((request.repository_id, request.request_id))
             case SearchCompleted(insight_id=owner) as result if owner == insight_id:
                 chain.results.setdefault((result.repository_id, result.request_id), result.statistics)
+                chain.counted |= _cells(result)
                 chain.last_result_ms = max(chain.last_result_ms, record.timestamp_ms)
             case SearchFailed(insight_id=owner, final=True) as failure if owner == insight_id:
                 chain.failures.add((failure.repository_id, failure.request_id))
     return chain
+
+
+def _cells(result: SearchCompleted) -> set[tuple[str, int, int]]:
+    return {
+        (series.series_id, result.repository_id, index)
+        for series in result.series
+        for index in (
+            *(index for first, end in series.covered for index in range(first, end)),
+            *(cell.index for cell in series.incomplete),
+        )
+    }
 
 
 def read_chain(settings: Settings, insight_id: int) -> Chain:

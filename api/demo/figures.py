@@ -52,6 +52,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     cells: int
     cells_done: int
     cells_failed: int
+    cells_known: int
+    """Those of ``cells_done`` that were known before this insight asked for them."""
     repositories: int
     series: list[SeriesFigures]
     files: int
@@ -105,6 +107,7 @@ def collect(
         cells=sum(one.status.planned_cells for one in series),
         cells_done=sum(one.status.done_cells for one in series),
         cells_failed=sum(one.status.failed_cells for one in series),
+        cells_known=max(0, sum(one.status.done_cells for one in series) - len(chain.counted)),
         repositories=len({part.repository.name for one in series for part in one.per_repository}),
         series=[
             SeriesFigures(

@@ -17,7 +17,7 @@ from api.cli.rendering import chart_table
 from api.demo import questions
 from api.demo.chain import read_chain
 from api.demo.choices import Choice, from_text, inspect, standing_in
-from api.demo.definition import InsightWish, check_query, migration, of_own_code
+from api.demo.definition import FRAMES, InsightWish, check_query, migration, of_own_code
 from api.demo.figures import Figures, Times, collect
 from api.demo.following import DemoFailed, follow, register, wait_for_clones
 from api.demo.memory import as_before, remember
@@ -114,7 +114,8 @@ def _on(
         remember(home, wish)
         new = view.created_at >= now
         report(f"Insight “{wish.title}”: {'created' if new else 'found again'} at {view.position}")
-        lag = follow(client, admin, system, view.id, asked_s if new else None, console, report)
+        expected = FRAMES * len(wish.series) * len(wish.repositories)
+        lag = follow(client, admin, system, view.id, asked_s if new else None, expected, console, report)
         found = client.ask(
             questions.INSIGHT, {"id": view.id}, questions.InsightViewsAnswer
         ).insight_views.nodes[0]

@@ -14,7 +14,7 @@ from api.cli.client import Client
 from api.demo import questions
 from api.demo.choices import Chosen, ShallowClone
 from api.demo.lag import Lag, log_ends, measure
-from api.demo.live import Progress, Rate, open_block
+from api.demo.live import Progress, Rate, open_block, until_planned
 from api.demo.system import Report, System
 from infra.kafka.admin import KafkaAdmin
 from schemas.errors import MillstreamError
@@ -104,6 +104,7 @@ def follow(
     system: System,
     insight: str,
     asked_s: float | None,
+    expected_cells: int,
     console: Console,
     report: Report,
 ) -> Lag:
@@ -112,6 +113,7 @@ def follow(
     Args:
         insight: its GraphQL id.
         asked_s: when it was asked for, by the monotonic clock; None: in an earlier run.
+        expected_cells: how many the whole plan has; until then no total is shown.
 
     Raises:
         DemoFailed: nothing has moved for a long time.
@@ -127,7 +129,10 @@ def follow(
             now = time.monotonic()
             if (progress.planned, progress.done + progress.failed) != moved:
                 moved, moved_at = (progress.planned, progress.done + progress.failed), now
-            block.show(progress, rate.add(now, progress.done))
+            # What stands still is judged by what is, not by what is shown.
+            shown = until_planned(progress, expected_cells)
+            all_done = bool(shown.planned) and shown.done + shown.failed == shown.planned
+            block.show(shown, rate.add(now, shown.done, all_done=all_done))
             if not progress.loading:
                 return progress.lag
             if now - moved_at > _STANDSTILL_S:

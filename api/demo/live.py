@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from rich.console import Console
@@ -34,14 +34,28 @@ class Rate:
     """Cells per second over the last seconds. Time is passed in."""
 
     samples: deque[tuple[float, int]] = field(default_factory=deque)
+    last: float = 0.0
 
-    def add(self, now_s: float, done: int) -> float:
-        """Note how many cells are done now; the rate."""
+    def add(self, now_s: float, done: int, *, all_done: bool = False) -> float:
+        """Note how many cells are done now; the rate. Once all were seen done, it stays as it was then."""
+        if all_done and self.samples and self.samples[-1][1] == done:
+            return self.last
         self.samples.append((now_s, done))
         while len(self.samples) > 2 and now_s - self.samples[1][0] > _WINDOW_S:
             self.samples.popleft()
         (first_s, first), (last_s, last) = self.samples[0], self.samples[-1]
-        return (last - first) / (last_s - first_s) if last_s > first_s else 0.0
+        self.last = (last - first) / (last_s - first_s) if last_s > first_s else 0.0
+        return self.last
+
+
+def until_planned(progress: Progress, expected: int) -> Progress:
+    """``progress``, without figures while a part of the ``expected`` cells is not planned yet: the total that is shown never grows.
+
+    Before the plan is there, a series has only the cells that an earlier insight asked for.
+    """
+    if progress.loading and progress.planned < expected:
+        return replace(progress, planned=0, done=0, failed=0)
+    return progress
 
 
 class Block(Protocol):

@@ -28,9 +28,8 @@ def told(
         f"What was done ({found}):",
         f"  events    insight.created at {figures.created_position} -> {_count(figures.requests, 'request')}"
         f" -> {_count(figures.results, 'result')} -> {_count(figures.points, 'point')}",
-        f"  cells     {figures.cells_done:,} of {figures.cells:,} counted ({_count(figures.repositories, 'repository')} x frames x series)"
-        + (f", {figures.cells_failed:,} failed" if figures.cells_failed else ""),
-        f"  counting  {_count(figures.files, 'file')} through {_count(figures.blobs, 'distinct blob')} in {figures.counting_s:.2f} s",
+        _cells(figures),
+        *_counting(figures),
         *_witness(figures, witness),
         *_check(figures),
         f"  lag       {_count(figures.lag_records, 'record')}, {figures.lag_s:.1f} s",
@@ -49,6 +48,24 @@ def told(
         f"  everything it keeps is below {shlex.quote(str(home))}; remove it with: make clean-data",
     ]
     return lines
+
+
+def _cells(figures: Figures) -> str:
+    of_all = f"{figures.cells_done:,} of {figures.cells:,}"
+    shape = f"({_count(figures.repositories, 'repository')} x frames x series)"
+    failed = f", {figures.cells_failed:,} failed" if figures.cells_failed else ""
+    if not figures.cells_known:
+        return f"  cells     {of_all} counted {shape}{failed}"
+    counted = figures.cells_done - figures.cells_known
+    return f"  cells     {of_all} {shape}: {_count(figures.cells_known, 'cell')} known from before, {counted:,} counted{failed}"
+
+
+def _counting(figures: Figures) -> list[str]:
+    if figures.cells_known and not figures.files:
+        return []
+    return [
+        f"  counting  {_count(figures.files, 'file')} through {_count(figures.blobs, 'distinct blob')} in {figures.counting_s:.2f} s"
+    ]
 
 
 def _page(figures: Figures, login_link: str | None) -> list[str]:

@@ -2,12 +2,15 @@
 
 from datetime import UTC, datetime
 
+import msgspec
+
 from api.demo.chain import Chain, tally
 from schemas.codec import encode, new_event
 from schemas.envelope import Position, Record
 from schemas.events import (
     CountingStatistics,
     FailedSeries,
+    IncompleteCell,
     InsightCreated,
     Lane,
     RecordingRequest,
@@ -16,6 +19,7 @@ from schemas.events import (
     SearchCompleted,
     SearchFailed,
     SeriesDefinition,
+    SeriesResult,
 )
 from schemas.grid import TimeUnit
 from schemas.ids import SeriesIdentity, series_id
@@ -116,6 +120,23 @@ def test_repeats_on_the_log_count_once() -> None:
     )
     assert chain.created == Position("millstream.insights", 0, 0)
     assert (len(chain.requests), len(chain.results), chain.files) == (1, 1, 10)
+
+
+def test_counted_cells_are_those_of_this_insight_once() -> None:
+    def result(insight_id: int, first: int, end: int) -> SearchCompleted:
+        part = SeriesResult(
+            series_id=SERIES,
+            unit=TimeUnit.MONTH,
+            value=1,
+            covered=[(first, end)],
+            incomplete=[IncompleteCell(index=end, value=1, reason="missing-object")],
+        )
+        return msgspec.structs.replace(completed(insight_id, f"r{first}"), series=[part])
+
+    chain = tally(
+        [record(result(7, 600, 603), 0), record(result(7, 602, 603), 1), record(result(8, 610, 611), 2)], 7
+    )
+    assert chain.counted == {(SERIES, 1, index) for index in (600, 601, 602, 603)}
 
 
 def test_one_request_id_in_two_repositories_is_two_requests() -> None:

@@ -12,7 +12,7 @@ from api.cli.rendering import Line, chart_table, number, sparkline
 from api.demo.definition import InsightWish, SeriesWish
 from api.demo.figures import Figures, SeriesFigures, Times
 from api.demo.lag import Lag, measure
-from api.demo.live import LiveBlock, PlainBlock, Progress, Rate, drawing, open_block, plain
+from api.demo.live import LiveBlock, PlainBlock, Progress, Rate, drawing, open_block, plain, until_planned
 from api.demo.memory import as_before, remember
 from api.demo.oracle import Cell, Difference, Witness
 from api.demo.questions import AppliedPosition, AsOf
@@ -84,6 +84,22 @@ def test_rate_is_over_the_last_seconds() -> None:
     assert rate.add(1.0, 10) == 10.0
     assert rate.add(2.0, 30) == 15.0
     assert rate.add(10.0, 30) == 0.0
+
+
+def test_rate_does_not_sink_after_the_last_cell() -> None:
+    rate = Rate()
+    rate.add(0.0, 0)
+    assert rate.add(2.0, 30, all_done=True) == 15.0
+    assert rate.add(3.0, 30, all_done=True) == 15.0
+    assert rate.add(9.0, 30, all_done=True) == 15.0
+
+
+def test_no_total_is_shown_before_the_whole_plan_is_there() -> None:
+    known = Progress(8, 8, 0, True, NO_LAG)
+    assert "being planned" in plain(until_planned(known, 12), 0)
+    assert "8 of 12" in plain(until_planned(Progress(12, 8, 0, True, NO_LAG), 12), 0)
+    finished = Progress(8, 8, 0, False, NO_LAG)
+    assert until_planned(finished, 12) == finished
 
 
 def test_plain_block_prints_changes_at_most_once_a_second_and_the_last_one() -> None:
@@ -165,6 +181,7 @@ def figures() -> Figures:
         cells=60,
         cells_done=60,
         cells_failed=0,
+        cells_known=0,
         repositories=20,
         series=[series],
         files=12_345,
@@ -210,6 +227,18 @@ def test_last_lines_hold_every_figure() -> None:
         "REPO=",
     ):
         assert expected in text
+
+
+def test_cells_known_from_before_are_told_apart() -> None:
+    def text_of(found: Figures) -> str:
+        return "\n".join(told(found, Witness(), login_link=None, home=Path("/h"), own_code=False))
+
+    some = msgspec.structs.replace(figures(), cells=12, cells_done=12, cells_known=8)
+    assert ": 8 cells known from before, 4 counted" in text_of(some)
+    assert "distinct blobs" in text_of(some)
+    every = msgspec.structs.replace(some, cells_known=12, files=0, blobs=0)
+    assert "12 cells known from before, 0 counted" in text_of(every)
+    assert "blob" not in text_of(every)
 
 
 def test_a_demo_that_ends_shows_no_page_that_is_gone() -> None:
