@@ -1,5 +1,6 @@
 """``millstream insight``: define code insights, and see their numbers."""
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -9,11 +10,13 @@ import click
 from api.cli import insight_questions as questions
 from api.cli.client import Client, connect
 from api.cli.output import console, print_json, print_table, progress
+from api.cli.query_hints import blanks_note
 from api.cli.rendering import chart_table
 from api.cli.repo_command import WaitTimedOut
 from infra.settings import load_settings
 
 _POLL_S: Final = 0.5
+_COLOR: Final = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})|var\(--oc-[a-z]+-\d\)")
 _UNITS: Final = ("HOUR", "DAY", "WEEK", "MONTH", "YEAR")
 
 
@@ -72,6 +75,7 @@ def create(
 ) -> None:
     """Define an insight: count the results of queries, now and in the past."""
     unit, value = read_interval(interval)
+    lines = [_color(color) for color in colors]
     given = {
         "options": {"title": title},
         "description": description,
@@ -81,7 +85,7 @@ def create(
         "dataSeries": [
             {
                 "query": query,
-                "options": {"label": _at(labels, place), "lineColor": _at(colors, place)},
+                "options": {"label": _at(labels, place), "lineColor": _at(lines, place)},
                 "generatedFromCaptureGroups": captures,
             }
             for place, query in enumerate(queries)
@@ -90,6 +94,9 @@ def create(
     for option, texts in (("--label", labels), ("--color", colors)):
         if len(texts) > len(queries):
             raise click.UsageError(f"{len(texts)} times {option} for {len(queries)} queries")
+    for query in queries:
+        if note := blanks_note(query):
+            click.echo(note, err=True)
     with connect(load_settings()) as client:
         answer = client.ask(questions.CREATE, {"input": given}, questions.Created, idempotency_key=key)
         made = answer.create_line_chart_search_insight.view
@@ -195,6 +202,20 @@ def read_interval(text: str) -> tuple[str, int]:
             f"{text!r} is no interval: say one of {', '.join(_UNITS)}, with a number before it if not 1"
         )
     return unit, int(number)
+
+
+def _color(text: str) -> str:
+    """A line's colour as the API takes it; names of the palette stand for their values. Raises click.BadParameter."""
+    from api.web.palette import PALETTE
+
+    values = {name.lower(): value for value, name in PALETTE}
+    wanted = text.strip().lower()
+    if wanted in values:
+        return values[wanted]
+    if _COLOR.fullmatch(wanted):
+        return wanted
+    names = ", ".join(name for _, name in PALETTE)
+    raise click.BadParameter(f"{text!r} is no colour: say one of {names}; or #rrggbb, #rgb, var(--oc-blue-5)")
 
 
 def _at(texts: Sequence[str], place: int) -> str | None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from api.auth.login_links import make_login_link
 from api.auth.tokens import admin_token
 from api.cli.client import Client
+from api.cli.query_hints import blanks_note
 from api.cli.rendering import chart_table
 from api.demo import questions
 from api.demo.chain import read_chain
@@ -65,6 +66,8 @@ def run(wanted: Wanted, console: Console) -> Outcome:
 
     require_git()
     check_query(wanted.query.strip())
+    if note := blanks_note(wanted.query):
+        report(note)
     settings = load_settings()
     now = datetime.now(UTC)
     own = from_text(wanted.repositories, folder=wanted.folder) if wanted.repositories.strip() else None
@@ -93,8 +96,6 @@ def _on(
     """Everything that happens on a running system."""
     began = time.monotonic()
     home = system.settings.home
-    for line in choice.left_out:
-        report(f"Note: {line}")
     with (
         Client(system.base_url, admin_token(home)) as client,
         KafkaAdmin(system.settings, client_id="millstream-demo") as admin,
@@ -102,6 +103,8 @@ def _on(
         added = register(client, choice.repositories)
         known = len(choice.repositories) - added
         report(f"Repositories: {added} registered" + (f", {known} known already" if known else ""))
+        for line in choice.left_out:
+            report(f"  ({line})")
         paths = wait_for_clones(client, system, choice.repositories, report)
         wish = as_before(home, _wish(choice, wanted, paths, now))
         asked_s = time.monotonic()

@@ -3,11 +3,14 @@
 import socket
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
+from api.cli.insight_command import _color
 from api.cli.insight_questions import suggestion, unknown
 from api.cli.main import cli
+from api.cli.query_hints import blanks_note
 from infra.embedded.home import open_home
 from infra.embedded.services import services_lock
 
@@ -63,3 +66,35 @@ def test_a_suggestion_is_a_command_to_paste() -> None:
     assert "did you mean" in str(error)
     assert error.remedy == "millstream insight show 'Old '\"'\"'API'\"'\"''"
     assert unknown("api").remedy == "millstream insight list"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("blue", "#0b6fae"), ("#ABC", "#abc"), ("#c8501e", "#c8501e"), ("var(--oc-red-7)", "var(--oc-red-7)")],
+)
+def test_colours(text: str, value: str) -> None:
+    assert _color(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "bleu", "#12", "url(x)", "var(--x)"])
+def test_what_is_no_colour_is_refused_with_what_is_one(text: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"Blue, Vermilion, .*#rrggbb"):
+        _color(text)
+
+
+@pytest.mark.parametrize(
+    ("query", "form"),
+    [
+        ("def ", 'content:"def "'),
+        (" def", 'content:" def"'),
+        ("repo:x def ", 'for example content:"def "'),
+        ('"a" ', 'for example content:"def "'),
+    ],
+)
+def test_blanks_at_the_ends_are_told(query: str, form: str) -> None:
+    assert blanks_note(query) == f"Note: blanks at the ends are not part of the query; quote it: {form}"
+
+
+@pytest.mark.parametrize("query", ["def", "a b", "", "  ", 'content:"def "'])
+def test_other_queries_have_no_note(query: str) -> None:
+    assert blanks_note(query) == ""

@@ -75,6 +75,8 @@ TABLE: list[tuple[str, str, bytes, int]] = [
     ("literal", "(foo and bar) or baz", b"foo baz", 1),
     ("literal", "foo -content:bar", b"foo", 1),
     ("literal", 'content:"a or b"', b"a or b, a", 1),
+    ("literal", 'content:"def "', b"def a, def(, def b", 2),
+    ("literal", "def ", b"def a, def(, def b", 3),
     ("regexp", "a and not x*", b"a x", 0),
     ("regexp", "a and not x*", b"a y", 1),
 ]
