@@ -126,7 +126,7 @@ def standing_in(folder: Path, now: datetime) -> Choice:
         return Choice(
             (),
             (
-                f"this repository is not counted: its history is {days} days long, {FULL_HISTORY.days} make a chart",
+                f"the repository that you stand in is {days} days old: from {FULL_HISTORY.days} days on it is counted too",
             ),
         )
     return Choice((found,))
