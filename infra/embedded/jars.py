@@ -140,7 +140,7 @@ def _download(
     missing: list[Jar], folder: Path, report: Callable[[str], None], fetch: Callable[[Jar, Path], Path]
 ) -> None:
     total_bytes = sum(jar.size_bytes for jar in missing)
-    report(f"Downloading Apache Kafka: {len(missing)} jars, {total_bytes / 1e6:.0f} MB, once, to {folder}")
+    report(f"Fetching Apache Kafka: {len(missing)} jars, {total_bytes / 1e6:.0f} MB, once, to {folder}")
     scratch = folder / f".download-{os.getpid()}"
     done_bytes, said = 0, 0.0
     try:
