@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """One Chromium for the run."""
     path = os.environ.get("MILLSTREAM_TEST_CHROMIUM") or shutil.which("chromium")
@@ -106,7 +106,7 @@ def logged_in(browser: Browser, system: RunningSystem) -> Iterator[BrowserContex
         context.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def session_cookies(browser: Browser, system: RunningSystem) -> dict[str, object]:
     """The state of a browser that has logged in."""
     with logged_in(browser, system) as context:

@@ -16,6 +16,7 @@ from infra.postgres.connect import engine as make_engine
 from infra.postgres.role import Role
 from projections.judged import ACCEPTED, REJECTED, verdict
 from projections.reading import Reader
+from schemas.ids import repository_id
 from schemas.topics import Topic
 from tests.integration.api.conftest import BASE, Api
 
@@ -123,7 +124,7 @@ def test_published_events_are_judged_by_line(api: Api, folder: Path) -> None:
         "type": "millstream.repository.registered",
         "time": "2026-11-22T12:00:00Z",
         "data": {
-            "repository_id": 4242,
+            "repository_id": repository_id("git.example.com/published"),
             "name": "git.example.com/published",
             "clone_url": "https://git.example.com/published.git",
         },

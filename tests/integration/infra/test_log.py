@@ -26,8 +26,11 @@ from schemas.codec import (
 )
 from schemas.envelope import Event, Position, Record
 from schemas.events import (
+    BackfillPlanned,
     DispatchedRequest,
     Lane,
+    PlanCause,
+    PlannedScope,
     RecordingDispatched,
     RecordingRequest,
     RepositoryRegistered,
@@ -40,6 +43,8 @@ from schemas.topics import Topic
 MakeTopic = Callable[..., str]
 TIMEOUT_S = 30.0
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+ID_BYTES = 17
+"""A repository in a list: 16 digits and a comma."""
 
 
 @pytest.fixture(scope="module")
@@ -125,20 +130,34 @@ def test_a_type_on_two_topics_has_to_be_told_which(installed: Settings) -> None:
     assert position.topic == Topic.WORK_BACKGROUND
 
 
+def plan_of(repositories: int, padding: str) -> BackfillPlanned:
+    """A plan whose size in bytes can be chosen: ``ID_BYTES`` a repository, and the padding."""
+    return BackfillPlanned(
+        insight_id=1,
+        cause=PlanCause.INSIGHT_CREATED,
+        scopes=[PlannedScope(series=[], repositories=[10 ** (ID_BYTES - 2)] * repositories)],
+        part=1,
+        of=1,
+        waited_for=[padding],
+    )
+
+
 def test_nothing_is_sent_when_one_event_is_too_large(installed: Settings, admin: KafkaAdmin) -> None:
-    huge = RepositoryRegistered(repository_id=1, name="h.example/huge", path="/" + "x" * 900_000)
-    before = admin.watermarks(Topic.REPOSITORIES)
+    huge = plan_of(70_000, "")
+    before = admin.watermarks(Topic.REPOSITORIES), admin.watermarks(Topic.INSIGHTS)
     with Publisher(installed) as publisher, pytest.raises(TooLarge):
         publisher.publish([registered("small"), new_event(huge, source="//test", time=datetime.now(UTC))])
-    assert admin.watermarks(Topic.REPOSITORIES) == before
+    assert (admin.watermarks(Topic.REPOSITORIES), admin.watermarks(Topic.INSIGHTS)) == before
 
 
 def test_the_largest_event_that_is_allowed_goes_through(installed: Settings) -> None:
-    base = RepositoryRegistered(repository_id=1, name="h.example/large", path="/")
+    base = plan_of(50_000, "")
     spare = MAX_RECORD_BYTES - record_size_bytes(
         *encode(new_event(base, source="//t", time=AT, event_id="e"))
     )
-    large = RepositoryRegistered(repository_id=1, name="h.example/large", path="/" + "x" * spare)
+    assert spare > 0
+    whole, rest = divmod(spare, ID_BYTES)
+    large = plan_of(50_000 + whole, "x" * rest)
     event = new_event(large, source="//t", time=AT, event_id="e")
     with Publisher(installed) as publisher, LogReader(installed) as reader:
         (position,) = publisher.publish([event])

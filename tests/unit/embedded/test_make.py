@@ -47,7 +47,9 @@ def _run(
     *command: str, cwd: Path, path: Path | None = None, **environ: str
 ) -> subprocess.CompletedProcess[str]:
     kept = {
-        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "PYTHON")
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("MAKEFLAGS", "MAKELEVEL", "PYTHON", "MILLSTREAM_REQUIRE_BROWSER")
     }
     if path is not None:
         kept["PATH"] = str(path)
