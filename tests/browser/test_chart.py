@@ -28,7 +28,7 @@ from tests.browser.charts import (
 )
 from tests.browser.conftest import OpenPage
 from tests.browser.insights import FRAMES, HOST, MONTH, add_repositories, create, frame_times, line
-from tests.support.system import RunningSystem
+from tests.support.system import RunningSystem, eventually
 
 WHOLE, HOLED, ZERO, ABSENT = "whole line", "holed line", "zero line", "absent line"
 COUNTS = [2, 3, 4, 5, 6, 7]
@@ -247,6 +247,18 @@ def test_a_planned_frame_without_outcome_is_a_gap_and_the_page_follows_the_count
         publisher.publish([event])
     finally:
         publisher.close()
+    planned_cells = (
+        "query ($id: ID!) { insightViews(id: $id) { nodes { dataSeries { status { plannedCells } } } } }"
+    )
+    eventually(
+        lambda: (
+            system.graphql(planned_cells, {"id": identifier})["insightViews"]["nodes"][0]["dataSeries"][0][
+                "status"
+            ]["plannedCells"]
+            == FRAMES + 2
+        ),
+        "the plan to be projected",
+    )
     page.reload()
     expect(page.locator("#status")).to_contain_text(f"{FRAMES} of {FRAMES + 2} cells")
     wait_until_drawn(page)
