@@ -79,10 +79,16 @@ def all_topics(partitions: int) -> tuple[TopicSpec, ...]:
         topic(
             Topic.REPOSITORIES,
             "repository",
-            "registered, updated, renamed, removed; pushed, clone_failed",
+            "registered, updated, renamed, removed; pushed, refresh_requested, clone_failed",
             guarded=True,
         ),
-        topic(Topic.INSIGHTS, "insight", "insights, and the plans of their backfills", of=1, guarded=True),
+        topic(
+            Topic.INSIGHTS,
+            "insight",
+            "insights, the plans of their backfills, and what people decided about them",
+            of=1,
+            guarded=True,
+        ),
         topic(Topic.RECORDINGS, "repository", "recording.requested: what is asked for"),
         topic(
             Topic.WORK_INTERACTIVE,
@@ -94,6 +100,9 @@ def all_topics(partitions: int) -> tuple[TopicSpec, ...]:
             Topic.WORK_BACKGROUND, "repository", "recording.dispatched: being done now", retention_ms=DAY_MS
         ),
         topic(Topic.RESULTS, "repository", "search.completed, search.failed"),
+        topic(
+            Topic.SETTINGS, "entity", "site settings that change while everything runs", of=1, guarded=True
+        ),
         topic(
             leader_topic(HANDS_APP),
             "none",

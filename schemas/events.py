@@ -1,15 +1,23 @@
 """Every event type of this build, imported so that the registry is whole."""
 
 from schemas.insights.events import (
+    BackfillCancelled,
+    BackfillMoved,
+    BackfillPaused,
     BackfillPlanned,
+    BackfillResumed,
+    BackfillRetried,
     InsightCreated,
+    InsightDeleted,
     PatternType,
     PlanCause,
     PlannedScope,
     PlannedSeries,
+    QueueEnd,
     SeriesDefinition,
     SeriesKind,
 )
+from schemas.obligations.events import ObligationFailed, ObligationRenewed
 from schemas.recordings.events import (
     DispatchedRequest,
     IndexRange,
@@ -19,12 +27,14 @@ from schemas.recordings.events import (
     RecordingRequested,
     RepositoryLocation,
     RequestedSeries,
+    SnapshotTarget,
 )
 from schemas.registry import REGISTRY
 from schemas.repositories.events import (
     RefMove,
     RepositoryCloneFailed,
     RepositoryPushed,
+    RepositoryRefreshRequested,
     RepositoryRegistered,
     RepositoryRemoved,
     RepositoryRenamed,
@@ -38,21 +48,31 @@ from schemas.results.events import (
     SearchFailed,
     SeriesResult,
 )
+from schemas.settings.events import SettingsChanged
 
 __all__ = [
     "REGISTRY",
+    "BackfillCancelled",
+    "BackfillMoved",
+    "BackfillPaused",
     "BackfillPlanned",
+    "BackfillResumed",
+    "BackfillRetried",
     "CountingStatistics",
     "DispatchedRequest",
     "FailedSeries",
     "IncompleteCell",
     "IndexRange",
     "InsightCreated",
+    "InsightDeleted",
     "Lane",
+    "ObligationFailed",
+    "ObligationRenewed",
     "PatternType",
     "PlanCause",
     "PlannedScope",
     "PlannedSeries",
+    "QueueEnd",
     "RecordingDispatched",
     "RecordingRequest",
     "RecordingRequested",
@@ -60,6 +80,7 @@ __all__ = [
     "RepositoryCloneFailed",
     "RepositoryLocation",
     "RepositoryPushed",
+    "RepositoryRefreshRequested",
     "RepositoryRegistered",
     "RepositoryRemoved",
     "RepositoryRenamed",
@@ -70,4 +91,6 @@ __all__ = [
     "SeriesDefinition",
     "SeriesKind",
     "SeriesResult",
+    "SettingsChanged",
+    "SnapshotTarget",
 ]

@@ -16,6 +16,8 @@ SafeId = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
 """A 53-bit identifier."""
 PartNumber = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 """One of several parts of something, counted from 1; or how many there are."""
+Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A record's place in its partition."""
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 """A point in time with its zone (RFC 3339): a naive one would mean another instant on every machine."""
 

@@ -12,3 +12,4 @@ class Topic(StrEnum):
     WORK_INTERACTIVE = "millstream.work.interactive"
     WORK_BACKGROUND = "millstream.work.background"
     RESULTS = "millstream.results"
+    SETTINGS = "millstream.settings"

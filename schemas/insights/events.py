@@ -87,6 +87,69 @@ class InsightCreated(Payload, frozen=True, kw_only=True):
         check_instant("created_at", self.created_at)
 
 
+@event(
+    "millstream.insight.deleted",
+    topics=_ON,
+    key=lambda data: data.insight_id,
+    audience=Audience.EXTERNAL,
+    guarded=True,
+)
+class InsightDeleted(Payload, frozen=True, kw_only=True):
+    """Somebody deleted an insight: it is shown no longer, and what waits for it is not counted any more."""
+
+    insight_id: SafeId
+
+
+class _Control(Payload, frozen=True, kw_only=True):
+    """What people decide about the counting of an insight's past. It acts on what is not dispatched yet."""
+
+    insight_id: SafeId
+
+
+def _control(name: str) -> event:
+    return event(
+        f"millstream.backfill.{name}",
+        topics=_ON,
+        key=lambda data: data.insight_id,
+        audience=Audience.EXTERNAL,
+        guarded=True,
+    )
+
+
+@_control("paused")
+class BackfillPaused(_Control, frozen=True, kw_only=True):
+    """Nothing more of this backfill is dispatched until it is resumed."""
+
+
+@_control("resumed")
+class BackfillResumed(_Control, frozen=True, kw_only=True):
+    """The backfill goes on."""
+
+
+@_control("cancelled")
+class BackfillCancelled(_Control, frozen=True, kw_only=True):
+    """What was asked for before this and is not dispatched is never counted: each request fails with a reason."""
+
+
+@_control("retried")
+class BackfillRetried(_Control, frozen=True, kw_only=True):
+    """What finally failed or was cancelled is asked for again."""
+
+
+class QueueEnd(StrEnum):
+    """Where in the queue."""
+
+    FRONT = "front"
+    BACK = "back"
+
+
+@_control("moved")
+class BackfillMoved(_Control, frozen=True, kw_only=True):
+    """The backfill goes before, or after, all others of its lane."""
+
+    to: QueueEnd
+
+
 class PlannedSeries(Part, frozen=True, kw_only=True):
     """The half-open range of grid indexes planned for a series."""
 
@@ -101,10 +164,15 @@ class PlannedSeries(Part, frozen=True, kw_only=True):
 
 
 class PlanCause(StrEnum):
-    """Why a plan was made: a new insight, or a repository that came after it."""
+    """Why a plan was made."""
 
     INSIGHT_CREATED = "insight_created"
     REPOSITORY_REGISTERED = "repository_registered"
+    """A repository came after the insight."""
+    RECORDING_DUE = "recording_due"
+    """A grid instant has passed: the present is counted."""
+    BACKFILL_RETRIED = "backfill_retried"
+    """Somebody asked for what had finally failed or was cancelled."""
 
 
 class PlannedScope(Part, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import msgspec
 
 from schemas.cells import check_frames
 from schemas.grid import TimeUnit
+from schemas.ids import MAX_ID
 from schemas.insights.events import IntervalValue, PatternType, SeriesId, SeriesKind
 from schemas.limits import (
     MAX_BRANCH_BYTES,
@@ -23,7 +24,8 @@ from schemas.limits import (
     check_instant,
     check_path,
 )
-from schemas.registry import Audience, Instant, Part, PartNumber, Payload, SafeId, event
+from schemas.registry import Audience, Instant, Offset, Part, PartNumber, Payload, SafeId, event
+from schemas.repositories.events import Sha
 from schemas.topics import Topic
 
 IndexRange = tuple[int, int]
@@ -55,9 +57,25 @@ class RequestedSeries(Part, frozen=True, kw_only=True):
     frames: list[IndexRange]
     kind: SeriesKind = SeriesKind.SEARCH
     pattern_type: PatternType = PatternType.LITERAL
+    snapshot: bool = False
+    """Count the newest state too, at the request's ``snapshot``."""
+    base_value: Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)] | None = None
+    """The complete count at the snapshot's ``base_commit``, where it is known."""
 
     def __post_init__(self) -> None:
         check_frames(self.unit, self.value, self.frames)
+
+
+class SnapshotTarget(Part, frozen=True, kw_only=True):
+    """The newest state of a repository, as the push at ``pushed_offset`` of its partition announced it.
+
+    ``commit`` is null for an empty repository. Where a series has a ``base_value``, only the difference between
+    the trees of ``base_commit`` and ``commit`` is counted.
+    """
+
+    commit: Sha | None
+    pushed_offset: Offset
+    base_commit: Sha | None = None
 
 
 class RecordingRequest(Part, frozen=True, kw_only=True):
@@ -77,8 +95,11 @@ class RecordingRequest(Part, frozen=True, kw_only=True):
     cost: Annotated[float, msgspec.Meta(ge=0, le=1e18)] = 1.0
     split: PartNumber = 1
     of: PartNumber = 1
+    snapshot: SnapshotTarget | None = None
 
     def __post_init__(self) -> None:
+        if self.snapshot is None and any(one.snapshot for one in self.series):
+            raise FieldError("snapshot", "has to be given, since a series asks for one")
         if self.split > self.of:
             raise ValueError(f"split {self.split} of {self.of} cannot be")
         check_bytes("request_id", self.request_id, MAX_REQUEST_ID_BYTES)
@@ -124,6 +145,8 @@ class DispatchedRequest(Part, frozen=True, kw_only=True):
     request: RecordingRequest
     attempt: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
     location: RepositoryLocation = RepositoryLocation()
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
+    """Longest pass over the repository; null: the worker's own limit."""
 
 
 @event(

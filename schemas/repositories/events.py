@@ -146,6 +146,18 @@ class RepositoryPushed(Payload, frozen=True, kw_only=True):
 
 
 @event(
+    "millstream.repository.refresh_requested",
+    topics=_ON,
+    key=lambda data: data.repository_id,
+    audience=Audience.EXTERNAL,
+)
+class RepositoryRefreshRequested(Payload, frozen=True, kw_only=True):
+    """Somebody asked that the refs be looked at now: a hook after a push. What moved is said by repository.pushed."""
+
+    repository_id: SafeId
+
+
+@event(
     "millstream.repository.clone_failed",
     topics=_ON,
     key=lambda data: data.repository_id,

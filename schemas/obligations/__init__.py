@@ -1,0 +1,1 @@
+"""Obligations: what an agent owes for an event, and what is said when it did not come."""

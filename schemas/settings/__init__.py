@@ -1,0 +1,1 @@
+"""Site settings: what may be changed while everything runs."""
