@@ -105,7 +105,7 @@ def ensure_generation(engine: Engine, projection: Projection) -> Generation:
             if (live is None or number > live.number) and _fits(connection, projection, number, wanted):
                 return _adopted(connection, projection, number, wanted, live)
         number = newest + 1
-        _build(connection, projection, number, wanted)
+        build(connection, projection, schema_name(projection.name, number), number)
         return _adopted(connection, projection, number, wanted, live)
 
 
@@ -178,8 +178,8 @@ def _fits(connection: Connection, projection: Projection, number: int, wanted: s
     return row is not None and tuple(row) == (projection.version, wanted)
 
 
-def _build(connection: Connection, projection: Projection, number: int, wanted: str) -> None:
-    schema = schema_name(projection.name, number)
+def build(connection: Connection, projection: Projection, schema: str, number: int) -> None:
+    """Make the schema with everything that a generation holds, empty; in the caller's transaction."""
     places = {projection.metadata.schema: schema, housekeeping.METADATA.schema: schema}
     readers = ", ".join(role.database_name for role in READERS)
     connection.execute(text(f"set local role {OWNER}"))
@@ -206,7 +206,10 @@ def _build(connection: Connection, projection: Projection, number: int, wanted: 
     connection.execute(text(f'revoke select on "{schema}".dead_letters from {Role.APP.database_name}'))
     placed.execute(
         insert(housekeeping.GENERATION).values(
-            projection=projection.name, number=number, version=projection.version, fingerprint=wanted
+            projection=projection.name,
+            number=number,
+            version=projection.version,
+            fingerprint=fingerprint(projection),
         )
     )
     connection.execute(text("reset role"))

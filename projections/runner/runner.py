@@ -25,7 +25,7 @@ from infra.postgres.role import Role
 from infra.settings import Settings
 from projections.generations import Generation
 from projections.projection import Projection
-from projections.runner import checkpoint, dead_letters, faults
+from projections.runner.applying import apply
 from projections.runner.batch import Batch
 from projections.runner.checkpoint import Connection, State
 from projections.runner.errors import Fenced, FoldFailed, LogMismatch, LogTruncated, SlotLost
@@ -153,7 +153,7 @@ class Runner:
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                rows = self._write(connection, batch)
+                rows = apply(connection, self._projection.name, batch)
                 break
             except PROGRAM_LIMITS as error:
                 raise self._unwritable(batch, error) from error
@@ -183,21 +183,6 @@ class Runner:
             return self.connect()
         except TRANSIENT:
             return connection  # closed: the next attempt fails at once and waits longer
-
-    def _write(self, connection: Connection, batch: Batch) -> int:
-        name = self._projection.name
-        faults.reached(name, faults.Point.BEFORE_WRITE)
-        if faults.has(faults.Bug.OFFSETS_FIRST):
-            with connection.transaction(), connection.cursor() as cursor:
-                checkpoint.move(cursor, batch.moves)
-        with connection.transaction(), connection.cursor() as cursor:
-            if not faults.has(faults.Bug.OFFSETS_FIRST):
-                checkpoint.move(cursor, batch.moves)
-            rows = batch.write(cursor)
-            dead_letters.insert(cursor, batch.dead_letters)
-            faults.reached(name, faults.Point.AFTER_WRITE_BEFORE_COMMIT)
-        faults.reached(name, faults.Point.AFTER_COMMIT_BEFORE_KAFKA_COMMIT)
-        return rows
 
     def _passed(self, intake: Intake, batch: Batch) -> None:
         name = self._projection.name
