@@ -13,12 +13,14 @@ from projections.runner.rows import RowWriter
 from projections.series_points import fold as points_fold
 from projections.series_points import tables as points_tables
 from projections.series_points import writer as points_writer
+from projections.settings import fold as settings_fold
+from projections.settings import tables as settings_tables
 from schemas.errors import MillstreamError
 from schemas.topics import Topic
 
 REPOSITORIES: Final = Projection(
     name="repositories",
-    version=1,
+    version=2,
     topics=(Topic.REPOSITORIES,),
     metadata=repositories_tables.METADATA,
     prepare=prepared(repositories_fold.fold, RowWriter(repositories_tables.METADATA)),
@@ -50,7 +52,16 @@ SERIES_POINTS: Final = Projection(
     restricted=dict.fromkeys((table.name for table in points_tables.METADATA.sorted_tables), "repo_id"),
 )
 
-PROJECTIONS: Final = (REPOSITORIES, INSIGHTS, RECORDINGS, SERIES_POINTS)
+SETTINGS: Final = Projection(
+    name="settings",
+    version=1,
+    topics=(Topic.SETTINGS,),
+    metadata=settings_tables.METADATA,
+    prepare=prepared(settings_fold.fold, RowWriter(settings_tables.METADATA)),
+    owns=frozenset((Topic.SETTINGS,)),
+)
+
+PROJECTIONS: Final = (REPOSITORIES, INSIGHTS, RECORDINGS, SERIES_POINTS, SETTINGS)
 
 
 class UnknownProjection(MillstreamError):

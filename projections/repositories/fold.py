@@ -29,6 +29,8 @@ _RULES: Final[Mapping[str, Rule]] = {
     "removed_at": Keep.LAST,
     "clone_state": Keep.LAST,
     "clone_error": Keep.LAST,
+    "pushed_offset": Keep.LAST,
+    "refs_fingerprint": Keep.LAST,
 }
 
 
@@ -73,6 +75,8 @@ def fold(events: Sequence[Folding]) -> list[Upsert]:
                     shallow=data.shallow,
                     clone_state="ready",
                     clone_error=None,
+                    pushed_offset=folding.position.offset,
+                    refs_fingerprint=data.refs_fingerprint,
                 )
             case RepositoryCloneFailed() as data:
                 repositories.set(

@@ -12,7 +12,11 @@ _LIVE = REPO_NAMES.c.registered_at.is_not(None) & REPO_NAMES.c.removed_at.is_(No
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of ``repo_names``. ``clone_state`` is waiting, ready or failed."""
+    """One row of ``repo_names``. ``clone_state`` is waiting, ready or failed.
+
+    ``pushed_offset`` is that of the newest ``repository.pushed`` in the repository's partition, ``refs_fingerprint``
+    and ``tip`` are what it said.
+    """
 
     id: int
     name: str
@@ -29,6 +33,19 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True):
     removed_at: datetime | None
     clone_state: str
     clone_error: str | None
+    pushed_offset: int | None = None
+    refs_fingerprint: str | None = None
+
+
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """A followed repository whose refs can be looked at, and what was said of them last."""
+
+    id: int
+    path: str | None
+    clone_url: str | None
+    tip: str | None
+    pushed_offset: int
+    refs_fingerprint: str
 
 
 def all_repositories(connection: Connection) -> list[Repository]:
@@ -51,6 +68,24 @@ def settled(connection: Connection, ids: Collection[int]) -> set[int]:
         REPO_NAMES.c.clone_state != "waiting",
     )
     return set(connection.scalars(query))
+
+
+def watched(connection: Connection) -> list[Watched]:
+    """Every followed repository whose clone is ready, by id."""
+    columns = REPO_NAMES.c
+    rows = connection.execute(
+        select(
+            columns.id,
+            columns.path,
+            columns.clone_url,
+            columns.tip,
+            columns.pushed_offset,
+            func.coalesce(columns.refs_fingerprint, "").label("refs_fingerprint"),
+        )
+        .where(_LIVE, columns.clone_state == "ready", columns.pushed_offset.is_not(None))
+        .order_by(columns.id)
+    )
+    return [Watched(**row._mapping) for row in rows]
 
 
 def by_name(connection: Connection, name: str) -> Repository | None:

@@ -22,6 +22,8 @@ REPO_NAMES = Table(
     Column("removed_at", DateTime(timezone=True)),
     Column("clone_state", Text, nullable=False, server_default="waiting"),
     Column("clone_error", Text),
+    Column("pushed_offset", BigInteger),
+    Column("refs_fingerprint", Text),
     Index("repo_names_name", "name"),
     comment="Repositories by id; a removed one keeps its row (a tombstone)",
 )
