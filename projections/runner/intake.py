@@ -7,7 +7,7 @@ is being gathered, so a batch is as large as what arrived meanwhile.
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -24,6 +24,7 @@ from projections.runner import checkpoint, identity
 from projections.runner.batch import Batch, Blocked, Collector
 from projections.runner.checkpoint import Checkpoint, Connection, Partition, State
 from projections.runner.errors import FoldFailed
+from schemas.envelope import Record
 
 MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
 """Keys, values and headers in one batch: a few thousand large events would not fit into memory."""
@@ -37,7 +38,8 @@ class Intake:
     """Everything between the log and the writer, for one membership of the group.
 
     ``connect`` opens a connection on the generation's schema, for claims. ``start`` begins the thread; what
-    ends it early is raised by ``take``.
+    ends it early is raised by ``take``. ``until`` (a replay): read exactly these partitions up to these offsets, as a
+    member of no group.
     """
 
     def __init__(
@@ -48,10 +50,12 @@ class Intake:
         instance_id: str,
         connect: Callable[[], Connection],
         linger_s: float,
+        until: Mapping[Partition, int] | None = None,
     ) -> None:
         self._settings = settings
         self._projection = projection
         self._generation = generation
+        self._until = until
         self._instance_id = instance_id
         self._connect = connect
         self._linger_s = linger_s
@@ -104,19 +108,36 @@ class Intake:
     def _run(self) -> None:
         try:
             with LogReader(self._settings, client_id=f"millstream-{self._projection.name}") as reader:
-                reader.subscribe(
-                    [topic.value for topic in self._projection.topics],
-                    self._generation.group,
-                    instance_id=self._instance_id,
-                    on_assigned=self._assigned,
-                    on_revoked=self._revoked,
-                )
+                self._begin(reader)
                 while not self._stop.is_set():
                     self._gather(reader)
                     self._commit(reader)
                 self._commit(reader, wait=True)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that runs the projection
             self._failure = error
+
+    def _begin(self, reader: LogReader) -> None:
+        if self._until is not None:
+            reader.assign(self._assigned(sorted(self._until)))
+            return
+        reader.subscribe(
+            [topic.value for topic in self._projection.topics],
+            self._generation.group,
+            instance_id=self._instance_id,
+            on_assigned=self._assigned,
+            on_revoked=self._revoked,
+        )
+
+    def _poll(self, reader: LogReader, room: int, timeout_s: float) -> list[Record]:
+        """What came; of a replay no record behind its end."""
+        records = reader.poll(room, timeout_s)
+        until = self._until
+        if until is None:
+            return records
+        behind = {place for one in records if one.offset >= until[place := (one.topic, one.partition)]}
+        if behind:
+            reader.pause(behind)
+        return [one for one in records if one.offset < until[one.topic, one.partition]]
 
     def _gather(self, reader: LogReader) -> None:
         """One batch, unless nothing comes."""
@@ -128,7 +149,7 @@ class Intake:
             if deadline_s is not None and (full or now_s >= deadline_s):
                 break
             timeout_s = _IDLE_POLL_S if deadline_s is None else deadline_s - now_s
-            for blocked in self._collector.add(reader.poll(room, timeout_s)):
+            for blocked in self._collector.add(self._poll(reader, room, timeout_s)):
                 self._block(reader, blocked)
             if not self._collector.records:
                 return
