@@ -17,6 +17,7 @@ from schemas.errors import MillstreamError
 from schemas.ids import new_event_id
 from schemas.limits import FIRST_YEAR, LAST_YEAR, FieldError, is_within_limits
 from schemas.registry import REGISTRY, EventType, Payload, Registry
+from schemas.upcasting import newest
 
 MAX_RECORD_BYTES: Final = 900_000
 """Largest key, value and headers together: below every client's own limit (DESIGN section 4)."""
@@ -42,6 +43,8 @@ _KNOWN: Final = frozenset(
     )
 )
 _REQUIRED: Final = ("specversion", "id", "source", "type")
+_attribute_of: Final = {f"ce_{name}": name for name in _KNOWN}.get
+"""The attribute that a header of binary mode holds: found faster than cut out of its name."""
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """An escaped NUL, and no escaped backslash before the letters u0000."""
 _SHOWN_CHARACTERS: Final = 300
@@ -150,7 +153,10 @@ def encode(event: Event) -> tuple[bytes, bytes, Headers]:
 
 
 def decode(record: Record, registry: Registry = REGISTRY) -> Decoded:
-    """The event in ``record``, validated in the same pass, or the reason why there is none."""
+    """The event in ``record``, validated in the same pass, or the reason why there is none.
+
+    An event of an earlier version comes back as the newest one says it (``schemas.upcasting``).
+    """
     value = record.value
     attributes: dict[str, str] = {}
     size_bytes = len(record.key or b"") + len(value or b"")
@@ -159,7 +165,10 @@ def decode(record: Record, registry: Registry = REGISTRY) -> Decoded:
     try:
         for name, data in record.headers:
             size_bytes += len(name) + len(data)
-            if name[:3] == "ce_":
+            attribute = _attribute_of(name)
+            if attribute is not None:
+                attributes[attribute] = data.decode()
+            elif name[:3] == "ce_":
                 attributes[name[3:]] = data.decode()
             elif name == "content-type":
                 structured = data[: len(_STRUCTURED)].lower() == _STRUCTURED
@@ -232,9 +241,10 @@ def _build(record: Record, attributes: dict[str, str], data: bytes, registry: Re
     wrong = _check_attributes(attributes)
     if wrong is not None:
         return wrong
-    for name in _REQUIRED:
-        if not attributes.get(name):
-            return Undecodable(f"the attribute {name!r} is missing", f"ce_{name}")
+    get = attributes.get
+    if not (get("specversion") and get("id") and get("source") and get("type")):
+        name = next(name for name in _REQUIRED if not get(name))
+        return Undecodable(f"the attribute {name!r} is missing", f"ce_{name}")
     if attributes["specversion"] != "1.0":
         return Undecodable(
             f"specversion {attributes['specversion'][:_SHOWN_CHARACTERS]!r} is not 1.0", "ce_specversion"
@@ -246,18 +256,23 @@ def _build(record: Record, attributes: dict[str, str], data: bytes, registry: Re
         return Undecodable(
             f"{found.name} does not belong on {record.topic} but on {' or '.join(found.topics)}", "ce_type"
         )
-    time = parse_time(attributes.get("time", ""))
+    time = parse_time(get("time", ""))
     if time is None:
         return Undecodable(
             "the attribute 'time' is missing, or no RFC 3339 time with a zone "
             f"in the years {FIRST_YEAR} to {LAST_YEAR}",
             "ce_time",
         )
-    expected = attributes.get("expectedversion")
+    expected = get("expectedversion")
     if expected is not None and not (expected.isascii() and expected.isdigit() and len(expected) < 16):
         return Undecodable(f"expectedversion {expected[:20]!r} is no version", "ce_expectedversion")
     try:
         payload = decode_payload(found, data)
+        if found is not registry.latest(found.name):
+            upcast = newest(found, payload, registry)
+            if upcast is None:
+                return UnknownVersion(found.name, found.version)
+            found, payload = upcast
     except PAYLOAD_ERRORS as error:
         return Undecodable(*reason_and_path(error))
     key = found.key(payload)
@@ -265,7 +280,6 @@ def _build(record: Record, attributes: dict[str, str], data: bytes, registry: Re
         return Undecodable(
             f"the record key has to be {key!r}: it fixes the order of one aggregate's events", "key"
         )
-    get = attributes.get
     return Event(
         id=attributes["id"],
         source=attributes["source"],
@@ -285,7 +299,7 @@ def _build(record: Record, attributes: dict[str, str], data: bytes, registry: Re
 
 
 def decode_payload(event_type: EventType, data: bytes) -> Payload:
-    """The payload in these bytes. Raises one of PAYLOAD_ERRORS."""
+    """The payload in these bytes, in this very version. Raises one of PAYLOAD_ERRORS."""
     if len(data) > event_type.max_bytes:
         raise msgspec.ValidationError(
             f"{len(data):,} bytes are more than the {event_type.max_bytes:,} that {event_type.name} may have"

@@ -47,7 +47,10 @@ from schemas.results.events import (
     SearchCompleted,
     SearchFailed,
     SeriesResult,
+    SnapshotCount,
+    SnapshotOutcome,
 )
+from schemas.results.v1 import SearchCompleted as SearchCompletedV1
 from schemas.settings.events import SettingsChanged
 
 __all__ = [
@@ -87,10 +90,13 @@ __all__ = [
     "RepositoryUpdated",
     "RequestedSeries",
     "SearchCompleted",
+    "SearchCompletedV1",
     "SearchFailed",
     "SeriesDefinition",
     "SeriesKind",
     "SeriesResult",
     "SettingsChanged",
+    "SnapshotCount",
+    "SnapshotOutcome",
     "SnapshotTarget",
 ]

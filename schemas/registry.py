@@ -40,10 +40,17 @@ class Audience(StrEnum):
 P = TypeVar("P", bound=Payload)
 
 
+Body = dict[str, Any]
+"""A payload as plain values of JSON."""
+Upcaster = Callable[[Body], Body]
+"""Pure: a valid payload of one version as the next one says it."""
+
+
 class EventType(msgspec.Struct, frozen=True, eq=False, dict=True):
     """One version of one event type.
 
-    ``key`` and ``subject`` compute the record key (fixes order) and the aggregate id from a payload.
+    ``key`` and ``subject`` compute the record key (fixes order) and the aggregate id from a payload. ``upcaster``
+    leads to the next version; every version but the newest has one (``schemas.upcasting``).
     """
 
     name: str
@@ -57,6 +64,7 @@ class EventType(msgspec.Struct, frozen=True, eq=False, dict=True):
     summary: str
     max_bytes: int = sys.maxsize
     """Largest payload as it stands on the log, where it is less than any event may have."""
+    upcaster: Upcaster | None = None
 
     @cached_property
     def dataschema(self) -> str:
@@ -114,6 +122,7 @@ class event:  # noqa: N801 - reads as a decorator
         audience: Audience,
         guarded: bool = False,
         max_bytes: int = sys.maxsize,
+        upcaster: Upcaster | None = None,
     ) -> None:
         self._name = name
         self._version = version
@@ -123,6 +132,7 @@ class event:  # noqa: N801 - reads as a decorator
         self._audience = audience
         self._guarded = guarded
         self._max_bytes = max_bytes
+        self._upcaster = upcaster
 
     def __call__(self, payload: type[P]) -> type[P]:
         key, subject = self._key, self._subject
@@ -137,6 +147,7 @@ class event:  # noqa: N801 - reads as a decorator
                 audience=self._audience,
                 guarded=self._guarded,
                 max_bytes=self._max_bytes,
+                upcaster=self._upcaster,
                 summary=(payload.__doc__ or "").strip().splitlines()[0],
             )
         )

@@ -62,7 +62,7 @@ def fold(events: Sequence[Folding]) -> CellChanges:
         match folding.event.data:
             case SearchCompleted() as data:
                 for result in data.series:
-                    outcome = _outcome(result, data.matcher_version, data.attempt)
+                    outcome = _outcome(result, data)
                     outcomes.setdefault((result.series_id, data.repository_id), []).append(outcome)
             case SearchFailed() as data if data.final:
                 for failed in data.series:
@@ -100,10 +100,12 @@ def key_change(key: Key, cells: KeyCells) -> KeyChange:
     )
 
 
-def _outcome(result: SeriesResult, matcher_version: int, attempt: int) -> KeyCells:
-    complete = rank(matcher_version, True, attempt)
-    lower = rank(matcher_version, False, attempt)
-    commits: Sequence[str | None] = result.commits or [None] * len(result.indexes)
+def _outcome(result: SeriesResult, event: SearchCompleted) -> KeyCells:
+    complete = rank(event.matcher_version, True, event.attempt)
+    lower = rank(event.matcher_version, False, event.attempt)
+    table = event.commits
+    refs = result.commit_refs
+    commits: Sequence[str | None] = [table[ref] for ref in refs] if refs else [None] * len(result.indexes)
     in_order = result.captures is None and not result.incomplete and result.indexes == sorted(result.indexes)
     if result.captures is None:
         points = [
@@ -117,7 +119,11 @@ def _outcome(result: SeriesResult, matcher_version: int, attempt: int) -> KeyCel
     holes: tuple[Hole, ...] = ()
     if result.incomplete:
         points += [
-            Point(cell.index, "", cell.value, cell.commit, lower) for cell in result.incomplete if cell.value
+            Point(
+                cell.index, "", cell.value, None if cell.commit_ref is None else table[cell.commit_ref], lower
+            )
+            for cell in result.incomplete
+            if cell.value
         ]
         holes = tuple(Hole(cell.index, cell.reason, lower) for cell in result.incomplete)
         coverage.insert(0, (lower, ranges.of_indexes(cell.index for cell in result.incomplete)))

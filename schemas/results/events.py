@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from schemas.cells import check_frames, check_series_result
+from schemas.cells import check_commits, check_frames, check_parallel, check_refs, check_series_result
 from schemas.grid import TimeUnit
 from schemas.ids import MAX_ID
 from schemas.insights.events import IntervalValue, SeriesId
@@ -12,12 +12,14 @@ from schemas.limits import (
     MAX_MESSAGE_BYTES,
     MAX_REQUEST_ID_BYTES,
     Code,
+    FieldError,
     Message,
     RequestId,
     check_bytes,
 )
 from schemas.recordings.events import IndexRange
-from schemas.registry import Audience, Part, PartNumber, Payload, SafeId, event
+from schemas.registry import Audience, Offset, Part, PartNumber, Payload, SafeId, event
+from schemas.repositories.events import Sha
 from schemas.topics import Topic
 
 Attempt = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
@@ -28,6 +30,8 @@ CommitOrEmpty = Annotated[str, msgspec.Meta(pattern=_COMMIT_PATTERN)]
 """A full git object id, or nothing where no commit was made yet."""
 CommitText = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": _COMMIT_PATTERN})]
 """The same where there are many: readers check the whole list at once (``schemas.cells``)."""
+CommitRef = Annotated[int, msgspec.Meta(ge=0)]
+"""The place of a commit in the event's table, from 0."""
 _ON = (Topic.RESULTS,)
 
 
@@ -37,15 +41,27 @@ class IncompleteCell(Part, frozen=True, kw_only=True):
     index: int
     value: Count
     reason: Code
-    commit: CommitOrEmpty | None = None
+    commit_ref: CommitRef | None = None
+
+
+class SnapshotCount(Part, frozen=True, kw_only=True):
+    """What one series counts in the newest state of a repository: always the whole, never a difference.
+
+    ``incomplete`` is the code of the reason why ``value`` is a lower bound.
+    """
+
+    value: Count
+    captures: dict[str, Count] | None = None
+    incomplete: Code | None = None
 
 
 class SeriesResult(Part, frozen=True, kw_only=True):
     """What one series counts in one repository.
 
-    ``covered`` are the frames counted completely. ``indexes``, ``values`` and ``commits`` are parallel and
+    ``covered`` are the frames counted completely. ``indexes``, ``values`` and ``commit_refs`` are parallel and
     hold the nonzero ones only: a covered frame without an entry is 0. ``captures``, when given, is parallel
     too and holds the captured value of each entry. Incomplete frames stand in ``incomplete`` alone.
+    ``commit_refs`` are places in the event's ``commits``, from 0; or it is empty.
     """
 
     series_id: SeriesId
@@ -54,12 +70,23 @@ class SeriesResult(Part, frozen=True, kw_only=True):
     covered: list[IndexRange]
     indexes: list[int] = []
     values: list[Count] = []
-    commits: list[CommitText] = []
+    commit_refs: list[CommitRef] = []
     captures: list[str] | None = None
     incomplete: list[IncompleteCell] = []
+    snapshot: SnapshotCount | None = None
 
     def __post_init__(self) -> None:
         check_series_result(self)
+        if self.commit_refs:
+            check_parallel("commit_refs", len(self.commit_refs), self)
+
+
+class SnapshotOutcome(Part, frozen=True, kw_only=True):
+    """Which state the series' snapshots were counted in: ``commit`` (null: the repository is empty), announced by
+    the push at ``pushed_offset`` of the repository's partition."""
+
+    commit: Sha | None
+    pushed_offset: Offset
 
 
 class CountingStatistics(Part, frozen=True, kw_only=True):
@@ -74,12 +101,13 @@ class CountingStatistics(Part, frozen=True, kw_only=True):
 
 @event(
     "millstream.search.completed",
+    version=2,
     topics=_ON,
     key=lambda data: data.repository_id,
     audience=Audience.INTERNAL,
 )
 class SearchCompleted(Payload, frozen=True, kw_only=True):
-    """A recording request was counted. ``files`` counts file instances over all frames, ``blobs`` distinct ones."""
+    """A recording request was counted; ``commits`` are the distinct ones that the series refer to."""
 
     request_id: RequestId
     repository_id: SafeId
@@ -88,11 +116,18 @@ class SearchCompleted(Payload, frozen=True, kw_only=True):
     matcher_version: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
     engine: Code
     series: list[SeriesResult]
+    commits: list[CommitText] = []
+    snapshot: SnapshotOutcome | None = None
     statistics: CountingStatistics = CountingStatistics()
     split: PartNumber = 1
 
     def __post_init__(self) -> None:
         check_bytes("request_id", self.request_id, MAX_REQUEST_ID_BYTES)
+        if self.commits:
+            check_commits(self.commits)
+        check_refs(len(self.commits), self.series)
+        if self.snapshot is None and any(one.snapshot is not None for one in self.series):
+            raise FieldError("snapshot", "has to be given, since a series has one")
 
 
 class FailedSeries(Part, frozen=True, kw_only=True):

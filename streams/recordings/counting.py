@@ -27,8 +27,13 @@ from streams.search.query import QueryError, parse, validate_for_insight
 MAX_RESULT_BYTES: Final = 800_000
 """Of one result's series; the envelope and its headers fit above it, below what the log takes."""
 MAX_CAPTURE_BYTES: Final = 100
-_ENTRY_BYTES: Final = 100
-"""An index, a value and a commit id of up to 64 digits, with their punctuation."""
+_ENTRY_BYTES: Final = 50
+"""An index, a value and the place of a commit, with their punctuation."""
+_COMMIT_BYTES: Final = 70
+"""A commit id of up to 64 digits; once per frame at most."""
+_REF_BYTES: Final = 5
+"""By which a reference may grow in the table of the whole event."""
+_QUOTED_BYTES: Final = 3
 _NUL_PICTURE: Final = "\u2400"
 TOO_LARGE: Final = "result-too-large"
 INVALID_QUERY: Final = "invalid-query"
@@ -110,7 +115,7 @@ def completed(tasks: Sequence[Task], result: CountResult) -> list[SearchComplete
         skipped=dict(result.skipped),
     )
     for number, task in enumerate(tasks):
-        series_results = [
+        parts = [
             part
             for place, series in enumerate(task.series)
             for part in _series_results(
@@ -118,7 +123,8 @@ def completed(tasks: Sequence[Task], result: CountResult) -> list[SearchComplete
             )
         ]
         request = task.dispatched.request
-        for split, group in enumerate(_packed(series_results), start=1):
+        for split, group in enumerate(_packed(parts), start=1):
+            table, results = _with_table(group)
             found.append(
                 SearchCompleted(
                     request_id=request.request_id,
@@ -127,7 +133,8 @@ def completed(tasks: Sequence[Task], result: CountResult) -> list[SearchComplete
                     attempt=task.dispatched.attempt,
                     matcher_version=result.matcher_version,
                     engine=result.engine,
-                    series=group,
+                    series=results,
+                    commits=table,
                     statistics=cost,
                     split=split,
                 )
@@ -196,7 +203,7 @@ def _indexes(series: RequestedSeries) -> Iterator[int]:
 
 def _series_results(
     series: RequestedSeries, cells: Sequence[Cell], captures: Sequence[Mapping[str, int]] | None
-) -> Iterator[SeriesResult]:
+) -> Iterator["_Part"]:
     """One result, or several with parts of the frames where captured values make it large."""
     rows: list[_Row] = []
     size_bytes = 0
@@ -205,65 +212,114 @@ def _series_results(
             index, cell, None if captures is None or series.kind is SeriesKind.SEARCH else captures[place]
         )
         if rows and size_bytes + row.size_bytes > MAX_RESULT_BYTES:
-            yield _series_result(series, rows)
+            yield _part(series, rows)
             rows, size_bytes = [], 0
         rows.append(row)
         size_bytes += row.size_bytes
-    yield _series_result(series, rows)
+    yield _part(series, rows)
 
 
 class _Row(msgspec.Struct, frozen=True):
-    """One frame: complete with its entries (captured value, count), or incomplete."""
+    """One frame: complete with its entries (captured value, count), or incomplete with its reason."""
 
     index: int
-    commit: str
+    value: int
+    commit: str | None
     entries: tuple[tuple[str, int], ...]
-    incomplete: IncompleteCell | None
+    incomplete: str | None
     size_bytes: int
 
 
+class _Part(msgspec.Struct, frozen=True):
+    """A result, or some frames of it, whose ``commit_refs`` are places in ``commits``."""
+
+    result: SeriesResult
+    commits: tuple[str, ...]
+
+
 def _row(index: int, cell: Cell, captures: Mapping[str, int] | None) -> _Row:
-    incomplete: IncompleteCell | None = None
+    incomplete: str | None = None
     entries: tuple[tuple[str, int], ...] = ()
     size_bytes = 0
     if cell.complete:
         counted = {"": cell.value} if captures is None else _cut(captures)
         entries = tuple(sorted((label, value) for label, value in counted.items() if value))
-        size_bytes = sum(len(msgspec.json.encode(label)) + _ENTRY_BYTES for label, _ in entries)
-    if not cell.complete or size_bytes > MAX_RESULT_BYTES:
-        incomplete = IncompleteCell(
-            index=index, value=cell.value, reason=cell.reason or TOO_LARGE, commit=cell.commit
+        size_bytes = _COMMIT_BYTES + sum(
+            len(msgspec.json.encode(label)) + _ENTRY_BYTES for label, _ in entries
         )
+    if not cell.complete or size_bytes > MAX_RESULT_BYTES:
+        incomplete = cell.reason or TOO_LARGE
         entries, size_bytes = (), 150
-    return _Row(index, cell.commit or "", entries, incomplete, size_bytes)
+    return _Row(index, cell.value, cell.commit, entries, incomplete, size_bytes)
 
 
-def _series_result(series: RequestedSeries, rows: Sequence[_Row]) -> SeriesResult:
+def _part(series: RequestedSeries, rows: Sequence[_Row]) -> _Part:
     entries = [(row, label, value) for row in rows for label, value in row.entries]
-    return SeriesResult(
+    places: dict[str, int] = {}
+
+    def place(commit: str) -> int:
+        return places.setdefault(commit, len(places))
+
+    result = SeriesResult(
         series_id=series.series_id,
         unit=series.unit,
         value=series.value,
         covered=_ranges(row.index for row in rows if row.incomplete is None),
         indexes=[row.index for row, _, _ in entries],
         values=[value for _, _, value in entries],
-        commits=[row.commit for row, _, _ in entries],
+        commit_refs=[place(row.commit or "") for row, _, _ in entries],
         captures=None if series.kind is SeriesKind.SEARCH else [label for _, label, _ in entries],
-        incomplete=[row.incomplete for row in rows if row.incomplete is not None],
+        incomplete=[
+            IncompleteCell(
+                index=row.index,
+                value=row.value,
+                reason=row.incomplete,
+                commit_ref=None if row.commit is None else place(row.commit),
+            )
+            for row in rows
+            if row.incomplete is not None
+        ],
     )
+    return _Part(result, tuple(places))
 
 
-def _packed(results: Sequence[SeriesResult]) -> list[list[SeriesResult]]:
-    groups: list[list[SeriesResult]] = [[]]
+def _packed(parts: Sequence[_Part]) -> list[list[_Part]]:
+    """Parts that fit into one event together, their commits counted once."""
+    groups: list[list[_Part]] = [[]]
+    table: set[str] = set()
     size_bytes = 0
-    for one in results:
-        own_bytes = len(msgspec.json.encode(one))
-        if groups[-1] and size_bytes + own_bytes > MAX_RESULT_BYTES:
+    for part in parts:
+        own_bytes = len(msgspec.json.encode(part.result)) + _REF_BYTES * len(part.result.commit_refs)
+        commit_bytes = sum(len(commit) + _QUOTED_BYTES for commit in part.commits if commit not in table)
+        if groups[-1] and size_bytes + own_bytes + commit_bytes > MAX_RESULT_BYTES:
             groups.append([])
-            size_bytes = 0
-        groups[-1].append(one)
-        size_bytes += own_bytes
+            table, size_bytes = set(), 0
+            commit_bytes = sum(len(commit) + _QUOTED_BYTES for commit in part.commits)
+        groups[-1].append(part)
+        table.update(part.commits)
+        size_bytes += own_bytes + commit_bytes
     return groups
+
+
+def _with_table(parts: Iterable[_Part]) -> tuple[list[str], list[SeriesResult]]:
+    """The commits of several parts, each once, and the results that refer to them."""
+    places: dict[str, int] = {}
+    results: list[SeriesResult] = []
+    for part in parts:
+        moved = [places.setdefault(commit, len(places)) for commit in part.commits]
+        results.append(
+            msgspec.structs.replace(
+                part.result,
+                commit_refs=[moved[ref] for ref in part.result.commit_refs],
+                incomplete=[
+                    cell
+                    if cell.commit_ref is None
+                    else msgspec.structs.replace(cell, commit_ref=moved[cell.commit_ref])
+                    for cell in part.result.incomplete
+                ],
+            )
+        )
+    return list(places), results
 
 
 def _ranges(indexes: Iterable[int]) -> list[IndexRange]:

@@ -63,7 +63,6 @@ def result(
     covered: Sequence[tuple[int, int]] | None = None,
     incomplete: Mapping[int, tuple[int, str]] | None = None,
     series_id: str = SERIES,
-    commit: str = COMMIT,
     captures: Sequence[tuple[int, str, int]] | None = None,
 ) -> SeriesResult:
     """Monthly counts by grid index; ``covered`` is by default exactly these indexes."""
@@ -77,7 +76,7 @@ def result(
             indexes=list(indexes),
             values=list(counts),
             captures=list(names),
-            commits=[commit] * len(indexes),
+            commit_refs=[0] * len(indexes),
         )
     return SeriesResult(
         series_id=series_id,
@@ -86,9 +85,9 @@ def result(
         covered=list(covered if covered is not None else [(index, index + 1) for index in values]),
         indexes=[index for index, value in values.items() if value],
         values=[value for value in values.values() if value],
-        commits=[commit for value in values.values() if value],
+        commit_refs=[0 for value in values.values() if value],
         incomplete=[
-            IncompleteCell(index=index, value=value, reason=reason, commit=commit)
+            IncompleteCell(index=index, value=value, reason=reason, commit_ref=0)
             for index, (value, reason) in (incomplete or {}).items()
         ],
     )
@@ -111,6 +110,7 @@ def completed(
         matcher_version=matcher,
         engine="git",
         series=list(series),
+        commits=[COMMIT],
     )
 
 

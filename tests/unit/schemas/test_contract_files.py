@@ -64,8 +64,53 @@ def test_schemas_are_closed_at_every_depth(event_type: EventType) -> None:
     assert schema["description"]
 
 
+def upcast_path(event_type: EventType) -> Path:
+    """What an earlier version's golden payload says in the newest version."""
+    return path_of(event_type, GOLDEN).with_suffix(f".as-v{newest_of(event_type).version}.json")
+
+
+def newest_of(event_type: EventType) -> EventType:
+    newest = REGISTRY.latest(event_type.name)
+    assert newest is not None
+    return newest
+
+
 def test_every_golden_payload_belongs_to_a_type() -> None:
-    assert set(GOLDEN.rglob("*.json")) == {path_of(one, GOLDEN) for one in REGISTRY}
+    earlier = [one for one in REGISTRY if newest_of(one) is not one]
+    assert earlier, "search.completed has two versions"
+    assert set(GOLDEN.rglob("*.json")) == {path_of(one, GOLDEN) for one in REGISTRY} | set(
+        map(upcast_path, earlier)
+    )
+
+
+@pytest.mark.parametrize("event_type", TYPES)
+def test_every_version_ever_published_is_read_as_the_newest(event_type: EventType) -> None:
+    newest = newest_of(event_type)
+    expected = path_of(event_type, GOLDEN) if newest is event_type else upcast_path(event_type)
+    record = Record(
+        event_type.topics[0],
+        0,
+        0,
+        0,
+        event_type.key(decode_payload(event_type, golden(event_type))).encode(),
+        golden(event_type),
+        tuple(
+            (name, value.encode())
+            for name, value in {
+                "ce_specversion": "1.0",
+                "ce_id": "e1",
+                "ce_source": "//test",
+                "ce_type": event_type.name,
+                "ce_dataschema": event_type.dataschema,
+                "ce_time": "2026-03-04T05:06:07Z",
+            }.items()
+        ),
+    )
+    event = decode(record)
+    assert isinstance(event, Event)
+    assert (event.type, type(event.data)) == (newest, newest.payload)
+    assert orjson.loads(msgspec.json.encode(event.data)) == orjson.loads(expected.read_bytes())
+    assert problems(newest.name, newest.version, expected.read_bytes()) == []
 
 
 @pytest.mark.parametrize("event_type", TYPES)
@@ -91,6 +136,9 @@ def test_golden_payloads_survive_the_envelope(event_type: EventType) -> None:
         decode_payload(event_type, golden(event_type)), source="//test", time=time, event_id="e1"
     )
     key, value, headers = encode(event)
+    assert dict(headers)["ce_dataschema"] == event_type.dataschema.encode()
+    if newest_of(event_type) is not event_type:
+        return  # comes back as the newest version
     assert decode(Record(event_type.topics[0], 0, 0, 0, key, value, headers)) == event
     other = msgspec.structs.replace(event, id="e2")
     assert isinstance(other, Event)

@@ -1,5 +1,6 @@
 """Bytes that would have ended a process further on: readers and the edge refuse them, and name the field."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,8 +23,8 @@ COMPLETED, FAILED = "millstream.search.completed", "millstream.search.failed"
 CLONE_FAILED = "millstream.repository.clone_failed"
 
 
-def golden(name: str) -> Any:
-    return orjson.loads((GOLDEN / name / "v1.json").read_bytes())
+def golden(name: str, version: int = 1) -> Any:
+    return orjson.loads((GOLDEN / name / f"v{version}.json").read_bytes())
 
 
 def key_of(name: str, body: Any) -> bytes:
@@ -34,7 +35,9 @@ def key_of(name: str, body: Any) -> bytes:
     return str(body["insight_id" if name == INSIGHT else "repository_id"]).encode()
 
 
-def binary(name: str, data: bytes, key: bytes, **attributes: bytes) -> Record:
+def binary(
+    name: str, data: bytes, key: bytes, version: int = 1, attributes: Mapping[str, bytes] | None = None
+) -> Record:
     event_type = REGISTRY.latest(name)
     assert event_type is not None
     found = {
@@ -42,15 +45,16 @@ def binary(name: str, data: bytes, key: bytes, **attributes: bytes) -> Record:
         "ce_id": b"e",
         "ce_source": b"//test",
         "ce_type": name.encode(),
+        "ce_dataschema": f"millstream://schemas/{name}/v{version}".encode(),
         "ce_time": b"2026-03-04T05:06:07Z",
-        **{f"ce_{attribute}": value for attribute, value in attributes.items()},
+        **{f"ce_{attribute}": value for attribute, value in (attributes or {}).items()},
     }
     return Record(event_type.topics[0], 0, 0, 0, key, data, tuple(found.items()))
 
 
-def changed(name: str, where: str, value: Any) -> Any:
+def changed(name: str, where: str, value: Any, version: int = 1) -> Any:
     """The golden payload with the field at ``where`` (dots, numbers for places in lists) replaced."""
-    body = golden(name)
+    body = golden(name, version)
     node = body
     *steps, last = [int(step) if step.isdigit() else step for step in where.split(".")]
     for step in steps:
@@ -142,6 +146,48 @@ def test_commits_may_be_empty_or_of_either_length(commit: str) -> None:
     assert problems(COMPLETED, 1, data) == []
 
 
+@pytest.mark.parametrize("commit", ["HEAD", "A" * 40, "a" * 39 + " ", "a" * 41, "é" * 40, "a" * 40 + "\n"])
+def test_the_table_of_commits_is_checked_once_for_all(commit: str) -> None:
+    data = orjson.dumps(body := changed(COMPLETED, "commits.1", commit, 2))
+    found = decode(binary(COMPLETED, data, key_of(COMPLETED, body), 2))
+    assert isinstance(found, Undecodable)
+    assert found.path == "$.commits"
+    assert problems(COMPLETED, 2, data)[0].path == "$.commits[1]"
+
+
+BETWEEN_FIELDS = [
+    ("series.0.commit_refs.1", 2, "$.series", "beyond the 2 commits"),
+    ("series.0.commit_refs.1", -1, "$.series[0].commit_refs[1]", "`int` >= 0"),
+    ("series.0.commit_refs", [0], "$.series[0].commit_refs", "1 commit_refs for 2 indexes"),
+    ("series.0.incomplete.0.commit_ref", 2, "$.series", "beyond the 2 commits"),
+    ("series.0.values", [1], "$.series[0]", "1 values for 2 indexes"),
+    ("series.0.indexes", [663, 671, 672], "$.series[0]", "2 values for 3 indexes"),
+    ("series.0.indexes", [663, 670], "$.series[0]", "is not covered"),
+    ("series.0.captures", ["a"], "$.series[0]", "1 captures for 2 indexes"),
+    ("commits", [], "$.series", "beyond the 0 commits"),
+    ("snapshot", None, "$.snapshot", "has to be given"),
+]
+
+
+@pytest.mark.parametrize(("where", "value", "path", "reason"), BETWEEN_FIELDS)
+def test_a_result_that_contradicts_itself(where: str, value: Any, path: str, reason: str) -> None:
+    data = orjson.dumps(body := changed(COMPLETED, where, value, 2))
+    found = decode(binary(COMPLETED, data, key_of(COMPLETED, body), 2))
+    assert isinstance(found, Undecodable)
+    assert found.path == path
+    assert reason in found.reason
+    assert problems(COMPLETED, 2, data) != []
+
+
+def test_a_result_without_any_commit_is_one() -> None:
+    body = golden(COMPLETED, 2) | {"commits": []}
+    body["series"][0]["commit_refs"] = []
+    body["series"][0]["incomplete"][0]["commit_ref"] = None
+    data = orjson.dumps(body)
+    assert isinstance(decode(binary(COMPLETED, data, key_of(COMPLETED, body), 2)), Event)
+    assert problems(COMPLETED, 2, data) == []
+
+
 @pytest.mark.parametrize("component", ["x" * 256, "é" * 128])
 def test_a_path_that_no_file_system_takes(component: str) -> None:
     body = golden(REGISTERED) | {"clone_url": None, "path": f"/srv/{component}"}
@@ -179,7 +225,7 @@ ATTRIBUTES = [
 def test_attributes_are_bounded_in_both_modes_and_at_the_edge(name: str, value: str) -> None:
     body = golden(REGISTERED)
     key = key_of(REGISTERED, body)
-    plain = binary(REGISTERED, orjson.dumps(body), key, **{name: value.encode()})
+    plain = binary(REGISTERED, orjson.dumps(body), key, attributes={name: value.encode()})
     event = {header[3:]: text.decode() for header, text in plain.headers} | {"data": body}
     mode: Headers = (("content-type", b"application/cloudevents+json"),)
     structured = Record(plain.topic, 0, 0, 0, key, orjson.dumps(event), mode)

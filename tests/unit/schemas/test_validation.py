@@ -15,8 +15,8 @@ INSIGHT = "millstream.insight.created"
 REGISTERED = "millstream.repository.registered"
 
 
-def golden(name: str) -> Body:
-    body: Body = orjson.loads((GOLDEN / name / "v1.json").read_bytes())
+def golden(name: str, version: int = 1) -> Body:
+    body: Body = orjson.loads((GOLDEN / name / f"v{version}.json").read_bytes())
     return body
 
 
@@ -175,10 +175,15 @@ def test_what_is_no_event_at_all(event: object) -> None:
     assert list(said(event)) == ["$"]
 
 
-def test_internal_types_are_for_our_own_agents() -> None:
-    event = structured(type="millstream.search.completed", data=golden("millstream.search.completed"))
+@pytest.mark.parametrize("version", [1, 2])
+def test_internal_types_are_for_our_own_agents(version: int) -> None:
+    name = "millstream.search.completed"
+    data = golden(name, version)
+    event = structured(type=name, dataschema=f"millstream://schemas/{name}/v{version}", data=data)
     assert "own agents only" in said(event)["$.type"]
     assert said(event, external_only=False) == {}
+    other = structured(type=name, dataschema=f"millstream://schemas/{name}/v{3 - version}", data=data)
+    assert said(other, external_only=False) != {}
 
 
 def test_an_event_that_is_too_large_is_refused() -> None:

@@ -64,12 +64,14 @@ def test_zeros_are_covered_without_a_row_and_holes_stand_apart() -> None:
     )
     [payload] = completed([task], result({"0:0": cells}))
     [series] = payload.series
-    assert (series.covered, series.indexes, series.values, series.commits) == (
+    assert (series.covered, series.indexes, series.values, series.commit_refs) == (
         [(671, 673), (674, 675)],
         [672],
         [4],
-        [COMMIT],
+        [0],
     )
+    assert payload.commits == [COMMIT]
+    assert [cell.commit_ref for cell in series.incomplete] == [0]
     assert [(cell.index, cell.value, cell.reason) for cell in series.incomplete] == [
         (673, 2, "missing-object")
     ]
@@ -137,6 +139,25 @@ def test_captured_values_are_cut_merged_and_parallel() -> None:
     )
 
 
+def test_the_series_of_a_request_share_one_table_of_commits() -> None:
+    other = "b" * 40
+    task = task_of(
+        dispatched(request(series=[requested("a", [(671, 673)]), requested("b", [(671, 673)])]), attempt=1)
+    )
+    [payload] = completed(
+        [task],
+        result(
+            {
+                "0:0": (Cell(value=1, commit=COMMIT), Cell(value=2, commit=other)),
+                "0:1": (Cell(value=3, complete=False, reason="shallow", commit=other), Cell(value=0)),
+            }
+        ),
+    )
+    assert payload.commits == [COMMIT, other]
+    assert [one.commit_refs for one in payload.series] == [[0, 1], []]
+    assert [cell.commit_ref for cell in payload.series[1].incomplete] == [1]
+
+
 def test_large_results_are_split_and_every_part_fits_the_log() -> None:
     task = task_of(
         dispatched(request(series=[requested("patternType:regexp v=(.*)", [(671, 683)], SeriesKind.CAPTURE)]))
@@ -153,11 +174,12 @@ def test_large_results_are_split_and_every_part_fits_the_log() -> None:
     covered = [
         index
         for payload in payloads
-        for start, end in payload.series[0].covered
+        for series in payload.series
+        for start, end in series.covered
         for index in range(start, end)
     ]
     assert sorted(covered) == list(range(671, 683))
-    assert sum(sum(payload.series[0].values) for payload in payloads) == 18_000
+    assert sum(sum(series.values) for payload in payloads for series in payload.series) == 18_000
     assert msgspec.json.encode(payloads)
 
 
@@ -169,7 +191,7 @@ def test_control_characters_are_reckoned_as_they_are_written() -> None:
     captures = tuple({f"{frame}-{number}-{control}": 1 for number in range(400)} for frame in range(12))
     cells = tuple(Cell(value=400, commit="a" * 64) for _ in range(12))
     payloads = completed([task], result({"0:0": cells}, {"0:0": captures}))
-    assert sum(sum(payload.series[0].values) for payload in payloads) == 4_800
+    assert sum(sum(series.values) for payload in payloads for series in payload.series) == 4_800
     for payload in payloads:
         key, value, _ = encode(event(payload))
         assert len(key) + len(value) < MAX_RECORD_BYTES
