@@ -11,6 +11,7 @@ from streams.search.protocol import (
     Engine,
     EngineError,
     RepositoryState,
+    SnapshotPoint,
 )
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "GitEngine",
     "RepositoryState",
     "SearchLimits",
+    "SnapshotPoint",
     "default_branch",
     "describe",
 ]

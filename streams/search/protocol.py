@@ -17,14 +17,30 @@ class EngineError(MillstreamError):
     """The repository cannot be read at all."""
 
 
+class SnapshotPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest state of a repository: ``commit`` (None: there is none yet).
+
+    ``base_value`` is the complete count at ``base_commit``, by the same matcher: the difference of the trees is
+    then enough. Where it is not (the base is gone, a blob is missing), the whole tree is counted.
+    """
+
+    commit: str | None
+    base_commit: str | None = None
+    base_value: int | None = None
+
+
 class CountQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """One series: ``key`` comes back in the result; ``instants`` are aware datetimes, the frames wanted."""
+    """One series: ``key`` comes back in the result; ``instants`` are aware datetimes, the frames wanted.
+
+    ``snapshot``: the newest state is wanted too.
+    """
 
     key: str
     query: str
     pattern_type: Literal["literal", "regexp"] = "literal"
     kind: Kind = "search"
     instants: tuple[datetime, ...]
+    snapshot: SnapshotPoint | None = None
 
 
 class CountRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +65,7 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
     """Cells of each query, aligned with its instants.
 
     ``captures`` of each capture query: counts per captured value, aligned likewise.
+    ``snapshots`` and ``snapshot_captures``: the same of each query that wanted one, by key.
     ``skipped``: distinct blobs by reason (``binary``, ``too-large``). ``files``: file instances through all frames that
     some query looked at; ``blobs`` and ``size_bytes``: distinct blobs read for them.
     """
@@ -62,6 +79,8 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float
     matcher_version: int
     engine: str
+    snapshots: Mapping[str, Cell] = {}
+    snapshot_captures: Mapping[str, Mapping[str, int]] = {}
 
 
 class RepositoryState(msgspec.Struct, frozen=True, kw_only=True):

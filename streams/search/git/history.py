@@ -37,7 +37,7 @@ def resolve(
     Past ``deadline`` (monotonic) the walk is given up. ``on_newest`` is called once, with the commit of slot 0, as
     soon as it is known.
     """
-    if tip is None:
+    if tip is None or not instants:
         return Frames((), {}, None)
     pending = sorted(set(instants))
     commits: list[str] = []

@@ -48,7 +48,7 @@ def _default_branch(git: Git) -> tuple[str | None, str | None]:
             return name, tips[name]
     if len(tips) == 1:
         return next(iter(tips.items()))
-    if not tips and (tip := _commit_of(git, "HEAD")):
+    if not tips and (tip := commit_of(git, "HEAD")):
         return "HEAD", tip
     return None, None
 
@@ -58,10 +58,11 @@ def tip_of(git: Git, branch: str | None) -> str | None:
     if branch is None:
         _, tip = _default_branch(git)
         return tip
-    return _commit_of(git, f"refs/heads/{branch}") or _commit_of(git, branch)
+    return commit_of(git, f"refs/heads/{branch}") or commit_of(git, branch)
 
 
-def _commit_of(git: Git, revision: str) -> str | None:
+def commit_of(git: Git, revision: str) -> str | None:
+    """Id of the commit that ``revision`` names; None when it is not here."""
     found = git.run("rev-parse", "-q", "--verify", "--end-of-options", f"{revision}^{{commit}}", check=False)
     return found.decode().strip() or None
 
