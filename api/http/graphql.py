@@ -8,13 +8,13 @@ from typing import Final
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from api.auth.guard import current_user
 from api.context import AppContext, GraphQLAnswer
 from api.http.bodies import body_of
-from api.http.refusals import json_errors
+from api.http.refusals import json_errors, wants_page
 
 PATHS: Final = ("/.api/graphql", "/graphql")
 _RESPONSE_TYPE: Final = "application/graphql-response+json"
@@ -52,7 +52,7 @@ def routes(context: AppContext) -> list[BaseRoute]:
 
     async def graphql(request: Request) -> Response:
         if request.method == "GET":
-            return _pointer()
+            return RedirectResponse("/graphiql", status_code=303) if wants_page(request.scope) else _pointer()
         user = current_user(request)
         if user is None:
             return json_errors(401, "UNAUTHENTICATED", "Send 'Authorization: token T'.")

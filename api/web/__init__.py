@@ -6,7 +6,7 @@ refusals and faults look. Static files lie in ``STATIC``, templates in ``TEMPLAT
 
 from starlette.routing import BaseRoute
 
-from api.web import create_page, insight_pages, repository_pages
+from api.web import create_page, graphiql_page, insight_pages, repository_pages
 from api.web.asking import PageContext
 from api.web.outcomes import STATIC, TEMPLATES, outcome_page
 from api.web.templating import install
@@ -17,4 +17,9 @@ __all__ = ["STATIC", "TEMPLATES", "install", "outcome_page", "routes"]
 def routes(context: PageContext) -> list[BaseRoute]:
     """All pages. The more exact addresses come first."""
     install(context.templates.env)
-    return [*create_page.routes(context), *insight_pages.routes(context), *repository_pages.routes(context)]
+    return [
+        *create_page.routes(context),
+        *insight_pages.routes(context),
+        *repository_pages.routes(context),
+        *graphiql_page.routes(context),
+    ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 import orjson
 from jinja2 import Environment, StrictUndefined
@@ -37,6 +38,7 @@ def install(env: Environment) -> None:
         summary=summary,
         pretty_json=pretty_json,
         json_block=json_block,
+        explorer_query=explorer_query,
     )
     env.globals["asset"] = asset
     env.globals["sparkline"] = sparkline
@@ -111,6 +113,11 @@ def summary(insight: Insight) -> str:
 def pretty_json(value: Mapping[str, object]) -> str:
     """JSON over several lines, for people; escaped by the template like any text."""
     return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
+def explorer_query(document: str, variables: Mapping[str, object]) -> str:
+    """The query string with which the explorer begins with this operation."""
+    return urlencode({"query": document, "variables": pretty_json(variables)})
 
 
 def json_block(value: object) -> Markup:

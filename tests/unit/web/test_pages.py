@@ -41,6 +41,7 @@ _ALL = [
     "/insights/4",
     "/insights/new",
     "/repositories",
+    "/graphiql",
 ]
 
 
