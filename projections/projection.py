@@ -27,7 +27,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     ``metadata`` carries the projection's name as its schema: a placeholder that a generation's schema
     replaces. ``restricted`` names, per table, the column that holds the repository by which row security
     hides rows. ``bookkeeping`` names columns that are out of the checksum, because a topic that expires feeds
-    them; such topics are ``transient``.
+    them; such topics are ``transient``. ``owns`` are the guarded topics whose verdicts it writes down.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     restricted: Mapping[str, str] = {}
     bookkeeping: Mapping[str, frozenset[str]] = {}
     transient: frozenset[Topic] = frozenset()
+    owns: frozenset[Topic] = frozenset()
 
 
 def prepared(

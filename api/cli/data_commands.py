@@ -6,5 +6,6 @@ from api.cli.graphql_commands import api, graphql, login
 from api.cli.insight_command import insight
 from api.cli.publish_command import publish
 from api.cli.repo_command import repo
+from api.cli.settings_command import settings
 
-commands: list[click.Command] = [repo, insight, publish, graphql, api, login]
+commands: list[click.Command] = [repo, insight, settings, publish, graphql, api, login]

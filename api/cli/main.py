@@ -4,9 +4,13 @@ The commands live in the ``*_commands`` modules beside this one, each with a lis
 here too, so that ``millstream --help`` loads none of them; a test keeps both in agreement.
 """
 
+import difflib
 import importlib
 import os
-from typing import Final
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
 
 import click
 
@@ -25,6 +29,7 @@ _MODULES: Final[dict[str, dict[str, str]]] = {
     "data_commands": {
         "repo": "Register and list repositories.",
         "insight": "Create, list and show code insights.",
+        "settings": "Show and change settings of the whole site.",
         "publish": "Validate events and publish them.",
         "graphql": "The GraphQL schema.",
         "api": "Run the API and the pages.",
@@ -35,6 +40,9 @@ _MODULES: Final[dict[str, dict[str, str]]] = {
         "projector": "Run the projections.",
         "lag": "How far every reader of the log is behind.",
     },
+    "verify_command": {
+        "verify": "Replay the log and compare every row with the live tables.",
+    },
     "worker_commands": {
         "worker": "Run the agents.",
     },
@@ -44,6 +52,7 @@ _MODULES: Final[dict[str, dict[str, str]]] = {
     },
 }
 _MODULE_OF: Final = {name: module for module, commands in _MODULES.items() for name in commands}
+_NO_COMMAND: Final = re.compile(r"no such command '(.*)'")
 _SHORT_HELP: Final = {name: text for commands in _MODULES.values() for name, text in commands.items()}
 
 
@@ -52,6 +61,21 @@ def show_error(error: MillstreamError) -> None:
     click.echo(f"error: {error}", err=True)
     if error.remedy:
         click.echo(f"what to do: {error.remedy}", err=True)
+
+
+def typed_wrong(error: click.ClickException) -> MillstreamError:
+    """What click says about a command line, in our form."""
+    text = error.format_message().strip().removesuffix(".")
+    text = text[:1].lower() + text[1:]
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None:
+        return MillstreamError(text)
+    missing = _NO_COMMAND.fullmatch(text)
+    if missing is not None and isinstance(context.command, click.Group):
+        known = context.command.list_commands(context)
+        close = difflib.get_close_matches(missing[1], known, n=1, cutoff=0.65)
+        text += f": did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
+    return MillstreamError(text, remedy=f"{context.command_path} --help")
 
 
 class LazyGroup(click.Group):
@@ -81,6 +105,30 @@ class LazyGroup(click.Group):
                 raise
             show_error(error)
             ctx.exit(1)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """As click's, but what was typed wrong is told as every other error is: what, and what to do."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        try:
+            sys.exit(super().main(args, prog_name, complete_var, False, windows_expand_args, **extra) or 0)
+        except click.exceptions.NoArgsIsHelpError as shows_help:
+            shows_help.show()
+            sys.exit(shows_help.exit_code)
+        except click.ClickException as error:
+            show_error(typed_wrong(error))
+            sys.exit(error.exit_code)
+        except click.Abort:
+            click.echo("stopped", err=True)
+            sys.exit(1)
 
 
 @click.group(

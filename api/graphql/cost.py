@@ -42,6 +42,7 @@ LIST_SIZES: Final[dict[tuple[str, str], int]] = {
     ("RepositoryPoints", "points"): 12,
     ("InsightSeriesStatus", "incompleteDatapoints"): 4,
     ("AsOf", "positions"): 20,
+    ("Query", "siteSettings"): 10,
 }
 """What lists of objects without a page size usually hold; a test says that every one is here or inside a page."""
 

@@ -7,7 +7,17 @@ from ariadne import gql, make_executable_schema
 from graphql import GraphQLSchema, print_schema
 
 from api.graphql.scalars import date_time
-from api.graphql.types import creating, definitions, freshness, insights, nodes, repositories, series, site
+from api.graphql.types import (
+    creating,
+    definitions,
+    freshness,
+    insights,
+    nodes,
+    repositories,
+    series,
+    settings,
+    site,
+)
 
 _FOLDER = Path(__file__).parent
 
@@ -21,6 +31,7 @@ def executable_schema() -> GraphQLSchema:
         *nodes.bindables,
         *freshness.bindables,
         *site.bindables,
+        *settings.bindables,
         *repositories.bindables,
         *insights.bindables,
         *definitions.bindables,

@@ -34,6 +34,8 @@ READ_BY: Final[Mapping[str, frozenset[str]]] = {
     "previewRepositoriesFromQuery": frozenset({"repositories"}),
     "createLineChartSearchInsight": ALL_PROJECTIONS,
     "addRepository": frozenset({"repositories"}),
+    "siteSettings": frozenset({"settings"}),
+    "changeSiteSetting": frozenset({"settings"}),
 }
 """Projections that each root field reads; a root field that is not here reads none."""
 

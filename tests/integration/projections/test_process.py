@@ -17,6 +17,7 @@ from infra.kafka.producer import Publisher
 from infra.postgres.connect import engine
 from infra.postgres.role import Role
 from infra.settings import Settings
+from projections.catalogue import PROJECTIONS
 from projections.reading import Reader
 from schemas.events import RepositoryRegistered
 from tests.stack import StackUnderTest, fresh_database
@@ -57,7 +58,7 @@ def _states(settings: Settings) -> dict[str, str]:
 
 
 def test_it_runs_says_how_far_it_is_and_stops(settings: Settings) -> None:
-    names = {"repositories", "insights", "recordings", "series_points"}
+    names = {one.name for one in PROJECTIONS}
     assert _states(settings) == dict.fromkeys(names, "ABSENT")
     number = 1 << 40
     database = engine(settings, Role.APP)

@@ -15,6 +15,7 @@ PURE = (
     "projections.recordings.fold",
     "projections.series_points.fold",
     "projections.series_points.columns",
+    "projections.settings.fold",
 )
 CLIENTS = {"kafka", "faust", "psycopg", "sqlalchemy", "confluent_kafka", "aiokafka"}
 

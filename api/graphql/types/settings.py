@@ -1,0 +1,75 @@
+"""``siteSettings`` and ``changeSiteSetting``."""
+
+from ariadne import MutationType, ObjectType, QueryType
+
+from api.commands.errors import InputRefused
+from api.graphql.types.info import Info, operation_of
+from api.graphql.types.repositories import SOURCE
+from projections.settings import queries
+from projections.settings.queries import Changed
+from schemas.codec import new_event
+from schemas.events import SettingsChanged
+from schemas.settings.known import BY_KEY
+
+query = QueryType()
+mutation = MutationType()
+setting_type = ObjectType("SiteSetting")
+
+
+@query.field("siteSettings")
+def resolve_settings(_: object, info: Info, min_position: list[str] | None = None) -> list[Changed]:
+    return queries.listed(operation_of(info).reads.snapshot.connection)
+
+
+@mutation.field("changeSiteSetting")
+def resolve_change(_: object, info: Info, key: str, value: float | None = None) -> dict[str, object]:
+    operation = operation_of(info)
+    check(key, value)
+    event = new_event(
+        SettingsChanged(key=key, value=value, changed_by=operation.user.name),
+        source=SOURCE,
+        time=operation.now,
+    )
+    (position,) = operation.services.publisher.publish([event])
+    operation.wait_visible("settings", position, key=key)
+    found = {one.setting.key: one for one in queries.listed(operation.reads.snapshot.connection)}
+    return {"setting": found[key], "position": str(position)}
+
+
+def check(key: str, value: float | None) -> None:
+    """The bounds of the setting. Raises InputRefused."""
+    setting = BY_KEY.get(key)
+    if setting is None:
+        raise InputRefused(
+            "key", f"there is no setting {key!r}", remedy="Name one of " + ", ".join(sorted(BY_KEY)) + "."
+        )
+    if value is not None and not setting.least <= value <= setting.most:
+        raise InputRefused("value", f"has to lie between {setting.least:g} and {setting.most:g}")
+
+
+@setting_type.field("key")
+def resolve_key(one: Changed, _: Info) -> str:
+    return one.setting.key
+
+
+@setting_type.field("default")
+def resolve_default(one: Changed, _: Info) -> float | None:
+    return one.setting.default
+
+
+@setting_type.field("least")
+def resolve_least(one: Changed, _: Info) -> float:
+    return one.setting.least
+
+
+@setting_type.field("most")
+def resolve_most(one: Changed, _: Info) -> float:
+    return one.setting.most
+
+
+@setting_type.field("help")
+def resolve_help(one: Changed, _: Info) -> str:
+    return one.setting.help
+
+
+bindables = [query, mutation, setting_type]

@@ -1,0 +1,1 @@
+"""What was changed of the site's settings; what was not has its default."""
