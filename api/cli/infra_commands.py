@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import click
-import orjson
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from api.cli.output import print_json, print_table
 from infra.installation import decided_topics, kept_topics, set_up_database
 from infra.kafka.admin import KafkaAdmin, TopicDescription
 from infra.settings import PREFIX, Settings, load_settings
@@ -32,7 +29,7 @@ def config(as_json: bool, explain: bool) -> None:
     settings = load_settings()
     values, sources = settings.masked(), settings.sources
     if as_json:
-        _print_json(
+        print_json(
             {
                 name: {
                     "value": value,
@@ -53,7 +50,7 @@ def config(as_json: bool, explain: bool) -> None:
         )
         for name, value in values.items()
     ]
-    _print_table(("NAME", "VALUE", "SOURCE", *(("WHAT FOR",) if explain else ())), rows)
+    print_table(("NAME", "VALUE", "SOURCE", *(("WHAT FOR",) if explain else ())), rows)
 
 
 @click.group()
@@ -71,9 +68,9 @@ def list_(as_json: bool) -> None:
         there = admin.describe([spec.name for spec in specs])
         shown = [_topic(spec, there.get(spec.name), admin) for spec in specs]
     if as_json:
-        _print_json(shown)
+        print_json(shown)
         return
-    _print_table(
+    print_table(
         ("TOPIC", "KEY", "PARTITIONS", "KEPT FOR", "RECORDS", "HOLDS"),
         [
             (
@@ -134,7 +131,7 @@ def _print_changes(
     changes: Sequence[TopicChange], as_json: bool, *, before: str = "BEFORE", after: str = "AFTER"
 ) -> None:
     if as_json:
-        _print_json(
+        print_json(
             [
                 {
                     "topic": str(change.topic),
@@ -149,7 +146,7 @@ def _print_changes(
         rows = [
             (str(change.topic), change.name, change.before or "absent", change.after) for change in changes
         ]
-        _print_table(("TOPIC", "WHAT", before, after), rows)
+        print_table(("TOPIC", "WHAT", before, after), rows)
     else:
         click.echo("Every topic is as it has to be.")
 
@@ -164,24 +161,6 @@ def _plain(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(str(item) for item in value) or "-"
     return str(value)
-
-
-def _print_json(value: object) -> None:
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns on a terminal, tab-separated lines elsewhere."""
-    console = Console()
-    if not console.is_terminal:
-        click.echo("\n".join("\t".join(row) for row in (header, *rows)))
-        return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in header:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    console.print(table)
 
 
 commands: list[click.Command] = [config, topics]

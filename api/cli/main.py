@@ -9,7 +9,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import click
@@ -106,20 +106,13 @@ class LazyGroup(click.Group):
             show_error(error)
             ctx.exit(1)
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
-        **extra: Any,
-    ) -> Any:
+    def main(self, *args: Any, **extra: Any) -> Any:
         """As click's, but what was typed wrong is told as every other error is: what, and what to do."""
-        if not standalone_mode:
-            return super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        run: Callable[..., Any] = super().main
+        if not extra.pop("standalone_mode", True):
+            return run(*args, standalone_mode=False, **extra)
         try:
-            sys.exit(super().main(args, prog_name, complete_var, False, windows_expand_args, **extra) or 0)
+            sys.exit(run(*args, standalone_mode=False, **extra) or 0)
         except click.exceptions.NoArgsIsHelpError as shows_help:
             shows_help.show()
             sys.exit(shows_help.exit_code)

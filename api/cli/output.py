@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 import orjson
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -29,10 +30,16 @@ def print_json(value: object) -> None:
     click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
-    """A table with plain text in its cells; ``empty`` says what is missing when there are no rows."""
-    if not rows:
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str = "") -> None:
+    """A table of plain text: folded to the width of a terminal, one line per row elsewhere.
+
+    ``empty`` says what is missing when there are no rows.
+    """
+    if not rows and empty:
         click.echo(empty)
+        return
+    if not sys.stdout.isatty():
+        click.echo("\n".join(plain_lines([headings, *rows])))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
@@ -40,6 +47,16 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     console().print(table)
+
+
+def plain_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """One line per row however wide, columns aligned by two blanks or more: for pipes, where nothing may be folded."""
+    shown = [[" ".join(cell.split()) for cell in row] for row in rows]
+    widths = [max(cell_len(row[place]) for row in shown) for place in range(len(shown[0]))]
+    return [
+        "  ".join(set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in shown
+    ]
 
 
 def warn(text: str) -> None:

@@ -1,14 +1,14 @@
 """``millstream projector``, ``projection`` and ``lag``: what keeps the answers ready, and how far it is."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
 import click
-import orjson
 from sqlalchemy import Connection
 
+from api.cli.output import print_json, print_table
 from infra.kafka.admin import KafkaAdmin
 from infra.logging import configure
 from infra.postgres.connect import engine
@@ -53,9 +53,9 @@ def list_(as_json: bool) -> None:
     with _connected(load_settings()) as (connection, admin):
         lags = projection_lags(connection, admin)
     if as_json:
-        _print_json([_plain(lag) for lag in lags])
+        print_json([_plain(lag) for lag in lags])
         return
-    _print_table(
+    print_table(
         ("NAME", "GENERATION", "LAG", "STATE", "APPLIED TO", "DEAD LETTERS"),
         [
             (
@@ -82,9 +82,9 @@ def lag(as_json: bool) -> None:
         rows = [("projection", one.projection, one.records) for one in projection_lags(connection, admin)]
         rows += [("agents", one.group, one.records) for one in group_lags(admin)]
     if as_json:
-        _print_json([{"kind": kind, "name": name, "records": records} for kind, name, records in rows])
+        print_json([{"kind": kind, "name": name, "records": records} for kind, name, records in rows])
         return
-    _print_table(("KIND", "NAME", "RECORDS BEHIND"), [(kind, name, f"{n:,}") for kind, name, n in rows])
+    print_table(("KIND", "NAME", "RECORDS BEHIND"), [(kind, name, f"{n:,}") for kind, name, n in rows])
 
 
 @contextmanager
@@ -111,16 +111,6 @@ def _plain(lag: ProjectionLag) -> dict[str, object]:
 
 def _time(at: datetime | None) -> str:
     return "-" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
-
-
-def _print_json(value: object) -> None:
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
-
-
-def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
-    for row in (head, *rows):
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 commands: list[click.Command] = [projector, projection, lag]

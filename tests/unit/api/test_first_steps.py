@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from api.cli.insight_command import _color
 from api.cli.insight_questions import suggestion, unknown
 from api.cli.main import cli
+from api.cli.output import plain_lines
 from api.cli.query_hints import blanks_note
 from infra.embedded.home import open_home
 from infra.embedded.services import services_lock
@@ -98,3 +99,34 @@ def test_blanks_at_the_ends_are_told(query: str, form: str) -> None:
 @pytest.mark.parametrize("query", ["def", "a b", "", "  ", 'content:"def "'])
 def test_other_queries_have_no_note(query: str) -> None:
     assert blanks_note(query) == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "told", "remedy"),
+    [
+        (["insigt"], "no such command 'insigt': did you mean insight?", "millstream --help"),
+        (["insight", "lst"], "no such command 'lst': did you mean list?", "millstream insight --help"),
+        (["insight", "create"], "missing option '--title'", "millstream insight create --help"),
+        (["insight", "list", "--nope"], "no such option: --nope", "millstream insight list --help"),
+        (["publish", "/none"], "'/none': No such file or directory", "millstream publish --help"),
+    ],
+)
+def test_what_was_typed_wrong_is_told_as_every_error_is(typed: list[str], told: str, remedy: str) -> None:
+    done = CliRunner().invoke(cli, typed, prog_name="millstream")
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    first, second = done.stderr.splitlines()
+    assert first.startswith("error: ")
+    assert told in first
+    assert second == f"what to do: {remedy}"
+
+
+def test_help_and_version_still_end_well() -> None:
+    assert "Commands" in CliRunner().invoke(cli, ["--help"]).stdout
+    assert CliRunner().invoke(cli, ["--version"]).exit_code == 0
+
+
+def test_in_a_pipe_every_row_is_one_line_however_wide() -> None:
+    rows = [("NUMBER", "TITLE"), ("1", "t" * 300), ("22", "日本")]
+    assert plain_lines(rows) == ["NUMBER  TITLE", "1       " + "t" * 300, "22      日本"]
+    assert plain_lines([("A",), ("two\nlines",)]) == ["A", "two lines"]
