@@ -6,7 +6,7 @@ from typing import Final
 from projections.changes import Keep, Rule, SparseTable, Upsert, upserts
 from projections.folding import Folding
 from schemas.envelope import Event
-from schemas.events import BackfillPlanned, InsightCreated, SeriesKind
+from schemas.events import BackfillPlanned, InsightCreated, InsightDeleted, SeriesKind
 
 GENERATION_METHODS: Final = {SeriesKind.SEARCH: "search", SeriesKind.CAPTURE: "search-compute"}
 """Series kinds as the column ``generation_method`` spells them."""
@@ -17,11 +17,11 @@ def _first(*columns: str) -> Mapping[str, Rule]:
 
 
 def fold(events: Sequence[Folding]) -> list[Upsert]:
-    """The rows that ``events`` change. An insight is what its first event said; a repeat changes nothing."""
+    """The rows that ``events`` change. An insight is what its first event said; a repeat changes nothing, a deletion hides it."""
     views = SparseTable(
         "insight_view",
         ("id",),
-        _first("title", "description", "creator", "created_at", "created_position", "frames"),
+        _first("title", "description", "creator", "created_at", "created_position", "frames", "deleted_at"),
     )
     series = SparseTable(
         "insight_series",
@@ -50,6 +50,9 @@ def fold(events: Sequence[Folding]) -> list[Upsert]:
         match folding.event.data:
             case InsightCreated() as data:
                 _created(data, str(folding.position), views, series, lines)
+            case InsightDeleted() as data:
+                # A tombstone: lines and series stay, since other insights may draw the same series.
+                views.set((data.insight_id,), deleted_at=folding.event.time)
             case BackfillPlanned() as data:
                 _planned(data, folding.event, plans)
             case _:
