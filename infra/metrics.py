@@ -54,6 +54,18 @@ AGENT_BATCH_SECONDS: Final = Histogram(
     buckets=_SLOW,
     registry=REGISTRY,
 )
+OBLIGATIONS_RENEWED: Final = Counter(
+    "millstream_obligations_renewed",
+    "Outcomes that did not come in time and were asked for again.",
+    ["obligation"],
+    registry=REGISTRY,
+)
+OBLIGATIONS_FAILED: Final = Counter(
+    "millstream_obligations_failed",
+    "Outcomes that did not come and are asked for no more.",
+    ["obligation"],
+    registry=REGISTRY,
+)
 SEARCHES: Final = Counter(
     "millstream_searches", "Recording requests that were counted or failed.", ["outcome"], registry=REGISTRY
 )

@@ -4,6 +4,8 @@ from typing import Final
 
 from projections.insights import fold as insights_fold
 from projections.insights import tables as insights_tables
+from projections.obligations import fold as obligations_fold
+from projections.obligations import tables as obligations_tables
 from projections.projection import Projection, prepared
 from projections.recordings import fold as recordings_fold
 from projections.recordings import tables as recordings_tables
@@ -28,7 +30,7 @@ REPOSITORIES: Final = Projection(
 )
 INSIGHTS: Final = Projection(
     name="insights",
-    version=1,
+    version=2,
     topics=(Topic.INSIGHTS,),
     metadata=insights_tables.METADATA,
     prepare=prepared(insights_fold.fold, RowWriter(insights_tables.METADATA)),
@@ -60,8 +62,16 @@ SETTINGS: Final = Projection(
     prepare=prepared(settings_fold.fold, RowWriter(settings_tables.METADATA)),
     owns=frozenset((Topic.SETTINGS,)),
 )
+OBLIGATIONS: Final = Projection(
+    name="obligations",
+    version=1,
+    topics=(Topic.INSIGHTS, Topic.REPOSITORIES),
+    metadata=obligations_tables.METADATA,
+    prepare=prepared(obligations_fold.fold, RowWriter(obligations_tables.METADATA)),
+    restricted={"obligations": "repository_id"},
+)
 
-PROJECTIONS: Final = (REPOSITORIES, INSIGHTS, RECORDINGS, SERIES_POINTS, SETTINGS)
+PROJECTIONS: Final = (REPOSITORIES, INSIGHTS, RECORDINGS, SERIES_POINTS, SETTINGS, OBLIGATIONS)
 
 
 class UnknownProjection(MillstreamError):

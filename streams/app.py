@@ -22,6 +22,7 @@ import structlog
 from infra import metrics
 from infra.settings import KafkaSecurity
 from schemas.envelope import Record
+from streams import faults
 from streams.agent import AgentSpec, Timer
 from streams.batches import BatchContext, Counters, run_batch
 from streams.ending import end_process
@@ -76,7 +77,7 @@ class StreamsApp:
         self._app = _faust_app(config, _member_id(config.instance_id, topics))
         self._app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         for spec in agents:
-            self._add_agent(spec)
+            self._add_agent(faults.under_test(spec))
         for timer in timers:
             self._add_timer(timer)
 
@@ -151,7 +152,10 @@ class StreamsApp:
         except asyncio.CancelledError as error:
             end_process(f"agent {spec.name} was cancelled in the middle of a batch", error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch must not be acknowledged
-            end_process(f"agent {spec.name} failed at {records[0].position} to {records[-1].position}", error)
+            if not faults.acknowledges_failures():
+                end_process(
+                    f"agent {spec.name} failed at {records[0].position} to {records[-1].position}", error
+                )
         self._busy -= 1
         metrics.AGENT_BATCH_SECONDS.labels(spec.name).observe(time.monotonic() - began_s)
         metrics.AGENT_EVENTS.labels(spec.name).inc(len(records))

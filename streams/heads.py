@@ -1,4 +1,4 @@
-"""The heads: agents that decide and touch no clone. Planner and dispatcher; the recorder, the reconciler and the
+"""The heads: agents that decide and touch no clone. Planner, dispatcher and reconciler; the recorder and the
 senders have their place here.
 """
 
@@ -15,6 +15,8 @@ from schemas.topics import Topic
 from streams.agent import AgentSpec, Context, Timer
 from streams.insights.planner import Planner
 from streams.log_ends import TopicEnds
+from streams.obligations.reconciler import Reconciler
+from streams.obligations.registry import OBLIGATIONS
 from streams.recordings.dispatcher import Dispatcher, DispatchPolicy, Office
 from streams.slots import Slot
 
@@ -29,7 +31,7 @@ class Heads(NamedTuple):
 
 
 def heads(settings: Settings, slot: Slot, context: Context, is_leader: Callable[[], bool]) -> Heads:
-    """Planner and dispatcher. Raises KafkaUnreachable, TopicMissing."""
+    """Planner, dispatcher and reconciler. Raises KafkaUnreachable, TopicMissing."""
     admin = KafkaAdmin(settings)
     reader = Reader(engine(settings, Role.WORKER, pool_size=_POOL_SIZE, name="heads"))
     log_ends = TopicEnds(admin)
@@ -40,4 +42,5 @@ def heads(settings: Settings, slot: Slot, context: Context, is_leader: Callable[
         context,
         is_leader,
     )
-    return Heads(planner.specs, dispatcher.timers)
+    reconciler = Reconciler(OBLIGATIONS, reader, log_ends, admin, context)
+    return Heads(planner.specs, (*dispatcher.timers, reconciler.timer))

@@ -133,6 +133,30 @@ def definitions_for_planning(connection: Connection) -> list[Definition]:
     ]
 
 
+def unplanned(connection: Connection, limit: int) -> list[tuple[int, str]]:
+    """(id, position of its creation) of insights whose first plan is not whole yet, the oldest first."""
+    parts = INSIGHT_BACKFILL.c
+    planned = (
+        select(parts.insight_id)
+        .where(parts.cause == PlanCause.INSIGHT_CREATED.value)
+        .group_by(parts.insight_id)
+        .having(func.count(parts.part.distinct()) >= func.max(parts.of))
+    )
+    columns = INSIGHT_VIEW.c
+    query = (
+        select(columns.id, columns.created_position)
+        .where(_LIVE, columns.id.not_in(planned))
+        .order_by(columns.created_at, columns.id)
+        .limit(limit)
+    )
+    return [(row.id, row.created_position) for row in connection.execute(query)]
+
+
+def alive(connection: Connection, ids: Collection[int]) -> set[int]:
+    """Those of ``ids`` that are insights which nobody has deleted."""
+    return set(connection.scalars(select(INSIGHT_VIEW.c.id).where(_LIVE, INSIGHT_VIEW.c.id.in_(list(ids)))))
+
+
 def _matching(
     ids: Collection[int] | None, find: str | None, exclude_ids: Collection[int]
 ) -> ColumnElement[bool]:

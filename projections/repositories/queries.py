@@ -88,6 +88,16 @@ def watched(connection: Connection) -> list[Watched]:
     return [Watched(**row._mapping) for row in rows]
 
 
+def followed_since(connection: Connection, clone_state: str | None = None) -> list[tuple[int, str]]:
+    """(id, position of the first registration) of every followed repository, in that state of its clone if one is
+    named."""
+    columns = REPO_NAMES.c
+    query = select(columns.id, columns.registered_position).where(_LIVE).order_by(columns.id)
+    if clone_state is not None:
+        query = query.where(columns.clone_state == clone_state)
+    return [(row.id, row.registered_position) for row in connection.execute(query)]
+
+
 def by_name(connection: Connection, name: str) -> Repository | None:
     """The followed repository of this name; of several the one with the smallest id."""
     found = _read(connection, _LIVE & (REPO_NAMES.c.name == name))

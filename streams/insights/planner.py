@@ -18,7 +18,13 @@ from projections.repositories import queries as repositories
 from projections.series_points import queries as series_points
 from schemas.codec import new_event
 from schemas.envelope import Event
-from schemas.events import InsightCreated, PlanCause, RecordingRequested, RepositoryRegistered
+from schemas.events import (
+    InsightCreated,
+    ObligationRenewed,
+    PlanCause,
+    RecordingRequested,
+    RepositoryRegistered,
+)
 from schemas.topics import Topic
 from streams.agent import AgentSpec, Context, Outgoing, Received
 from streams.insights.plan import (
@@ -33,6 +39,7 @@ from streams.insights.plan import (
     scopes_of,
 )
 from streams.insights.scope import Repository
+from streams.obligations.names import Owing, renewed
 from streams.projected import EndsOfTopics, Wait
 
 SOURCE: Final = "//millstream/planner"
@@ -65,7 +72,7 @@ class Planner:
             AgentSpec(
                 name="planner.insights",
                 topics=(Topic.INSIGHTS,),
-                types=(InsightCreated,),
+                types=(InsightCreated, ObligationRenewed),
                 handler=self.insights_created,
                 max_batch=50,
                 within_s=0.02,
@@ -73,18 +80,16 @@ class Planner:
             AgentSpec(
                 name="planner.repositories",
                 topics=(Topic.REPOSITORIES,),
-                types=(RepositoryRegistered,),
+                types=(RepositoryRegistered, ObligationRenewed),
                 handler=self.repositories_registered,
             ),
         )
 
     async def insights_created(self, batch: Sequence[Received], context: Context) -> Sequence[Outgoing]:
-        """Plan each new insight over all repositories there are."""
-        causes = {
-            received.event.data.insight_id: received.event
-            for received in reversed(batch)
-            if isinstance(received.event.data, InsightCreated)
-        }
+        """Plan each new insight, or one whose plan did not come, over all repositories there are."""
+        causes = _causes(batch, Owing.INSIGHT_PLAN)
+        if not causes:
+            return ()
         wait = await Wait.on_receipt(self._reader, self._log_ends, _TOPICS)
         await wait.passed(_DEFINITIONS)
         definitions, known_repositories = await asyncio.to_thread(self._read_definitions)
@@ -101,12 +106,10 @@ class Planner:
     async def repositories_registered(
         self, batch: Sequence[Received], context: Context
     ) -> Sequence[Outgoing]:
-        """Plan each new repository for all insights whose scope it is in."""
-        causes = {
-            received.event.data.repository_id: received.event
-            for received in reversed(batch)
-            if isinstance(received.event.data, RepositoryRegistered)
-        }
+        """Plan each new repository, or one whose plans did not come, for all insights whose scope it is in."""
+        causes = _causes(batch, Owing.REPOSITORY_PLAN)
+        if not causes:
+            return ()
         wait = await Wait.on_receipt(self._reader, self._log_ends, _TOPICS)
         await wait.passed(_DEFINITIONS)
         definitions, known_repositories = await asyncio.to_thread(self._read_definitions)
@@ -171,6 +174,20 @@ class Planner:
             covered={pair: found.covered for pair, found in cells.items()},
             planned={pair: found.planned for pair, found in cells.items()},
         )
+
+
+def _causes(batch: Sequence[Received], owing: Owing) -> dict[int, Event]:
+    """The first event of each aggregate that asks for its plan: it came, or the obligation was renewed."""
+    causes: dict[int, Event] = {}
+    for received in reversed(batch):
+        match received.event.data:
+            case InsightCreated(insight_id=aggregate_id) | RepositoryRegistered(repository_id=aggregate_id):
+                causes[aggregate_id] = received.event
+            case _:
+                again = renewed(received.event, owing)
+                if again is not None:
+                    causes[again.aggregate_id] = received.event
+    return causes
 
 
 def _chunks(plans: Sequence[Plan]) -> Iterator[list[Plan]]:

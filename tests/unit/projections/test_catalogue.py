@@ -12,6 +12,7 @@ from projections.projection import Projection
 PURE = (
     "projections.repositories.fold",
     "projections.insights.fold",
+    "projections.obligations.fold",
     "projections.recordings.fold",
     "projections.series_points.fold",
     "projections.series_points.columns",

@@ -1,0 +1,1 @@
+"""What agents were told to do again, and what was given up."""

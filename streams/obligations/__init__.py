@@ -1,0 +1,1 @@
+"""Obligations: what every agent owes, who sees that it did not come, and what is done then (DESIGN section 6)."""
