@@ -25,6 +25,15 @@ def validate_for_insight(query: Query, kind: str = "search") -> None:
         )
     if not any(regex.groups(pattern_source(leaf)) for leaf in patterns):
         first = patterns[0].span if isinstance(patterns[0], Pattern | Parameter) else None
+        quoted = next((leaf for leaf in patterns if isinstance(leaf, Pattern) and _hides_a_group(leaf)), None)
+        if quoted is not None:
+            raise QueryError(
+                "what stands in quotes is plain text, so its brackets are no group",
+                text=query.text,
+                position=quoted.span.start,
+                length=quoted.span.length,
+                remedy="Leave the quotes out, or use slashes: /version=([0-9.]+)/.",
+            )
         raise QueryError(
             "a series of captured values needs a group in brackets",
             text=query.text,
@@ -41,6 +50,15 @@ def pattern_source(leaf: Node) -> str:
     if isinstance(leaf, Parameter):
         return regex.source_of((Piece(leaf.value, True),))
     raise TypeError(f"{type(leaf).__name__} holds no pattern of its own")
+
+
+def _hides_a_group(leaf: Pattern) -> bool:
+    """Whether quotes alone keep the brackets of this pattern from being a group."""
+    return any(not piece.is_regexp and _is_grouped(piece.text) for piece in leaf.pieces)
+
+
+def _is_grouped(text: str) -> bool:
+    return regex.problem(text) is None and bool(regex.groups(text))
 
 
 def _is_pattern(leaf: Node) -> bool:

@@ -1,10 +1,8 @@
 """Recursive descent over the query text (grammar: Or := And {OR And}; And := Sequence {AND Sequence})."""
 
-import difflib
-
 from streams.search.query.assembly import hoisted, joined
 from streams.search.query.errors import QueryError
-from streams.search.query.fields import ALIASES, RULES, Field
+from streams.search.query.fields import Field
 from streams.search.query.nodes import (
     Node,
     Parameter,
@@ -14,8 +12,8 @@ from streams.search.query.nodes import (
     Span,
     conjunction,
     disjunction,
-    walk,
 )
+from streams.search.query.notices import notices_of
 from streams.search.query.pattern_types import PatternType
 from streams.search.query.scanner import (
     field_at,
@@ -24,7 +22,6 @@ from streams.search.query.scanner import (
     scan_quoted,
     scan_word,
     skip_spaces,
-    unknown_field_at,
 )
 from streams.search.query.validate import pattern_type_of, validated
 
@@ -47,7 +44,7 @@ def parse(text: str, default_pattern_type: PatternType | str = PatternType.LITER
     stated = pattern_type_of(text, node)
     if stated is not None and stated is not default:
         node = _syntax_tree(text, stated)
-    return validated(text, node, stated or default, _notices(text, node))
+    return validated(text, node, stated or default, notices_of(text, node))
 
 
 def _syntax_tree(text: str, pattern_type: PatternType) -> Node:
@@ -239,20 +236,3 @@ def _plain_slashes(regexp: str) -> str:
         out.append("/" if pair == "\\/" else regexp[at : at + width])
         at += width
     return "".join(out)
-
-
-def _notices(text: str, node: Node) -> tuple[str, ...]:
-    """A word that looks like a misspelt field is text, as the grammar says; people are told."""
-    notices: list[str] = []
-    for leaf in walk(node):
-        if not isinstance(leaf, Pattern):
-            continue
-        name = unknown_field_at(text, leaf.span.start)
-        if name is None:
-            continue
-        close = difflib.get_close_matches(name.lower(), [a for a in ALIASES if len(a) > 2], n=1, cutoff=0.75)
-        if close:
-            notices.append(
-                f"{name}: is no field and is searched for as text; did you mean {RULES[ALIASES[close[0]]].shown}:?"
-            )
-    return tuple(notices)
