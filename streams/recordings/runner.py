@@ -21,16 +21,17 @@ from streams.leases import Leases
 from streams.recordings.counter import Counted, CountTask, NotCounted, Reply
 from streams.recordings.counting import (
     Task,
-    completed,
-    completed_id,
+    commits_of,
     count_request,
     failed,
     failed_id,
+    limit_s,
     passes,
     refused,
     task_of,
 )
 from streams.recordings.pool import CountingPool
+from streams.recordings.results import completed, completed_id
 from streams.repositories.clones import Clones
 from streams.repositories.location import CloneRefused
 
@@ -43,7 +44,7 @@ Attempt = tuple[int, str, int]
 
 
 class RunnerPolicy(msgspec.Struct, frozen=True):
-    """``timeout_s``: longest pass over one repository."""
+    """``timeout_s``: longest pass over one repository, where the dispatched request names none."""
 
     timeout_s: float = 3600.0
 
@@ -155,12 +156,13 @@ class QueryRunner:
         location = dispatched.location
         try:
             folder = await self._clones.ready(
-                dispatched.request.repository_id, location.path, location.clone_url
+                dispatched.request.repository_id, location.path, location.clone_url, commits_of(tasks)
             )
         except CloneRefused as error:
             return NotCounted(error.reason, str(error))
+        timeout_s = limit_s(tasks, self._policy.timeout_s)
         return await pool.count(
-            CountTask(str(folder), location.default_branch, count_request(tasks), self._policy.timeout_s)
+            CountTask(str(folder), location.default_branch, count_request(tasks), timeout_s)
         )
 
 

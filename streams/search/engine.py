@@ -1,7 +1,7 @@
 """The door of the search engine: the protocol, its values, and the engine that is the default."""
 
 from streams.search.git.engine import GitEngine, SearchLimits
-from streams.search.git.state import default_branch, describe
+from streams.search.git.state import default_branch, describe, has_commit
 from streams.search.matcher import MATCHER_VERSION
 from streams.search.protocol import (
     Cell,
@@ -28,4 +28,5 @@ __all__ = [
     "SnapshotPoint",
     "default_branch",
     "describe",
+    "has_commit",
 ]

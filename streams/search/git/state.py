@@ -53,6 +53,11 @@ def _default_branch(git: Git) -> tuple[str | None, str | None]:
     return None, None
 
 
+def has_commit(repository: Path, commit: str) -> bool:
+    """Whether this commit is here."""
+    return commit_of(Git(repository), commit) is not None
+
+
 def tip_of(git: Git, branch: str | None) -> str | None:
     """Commit id of the branch's tip (None = default branch); None when it has no commit."""
     if branch is None:

@@ -17,6 +17,7 @@ from schemas.events import (
     RequestedSeries,
     SeriesDefinition,
     SeriesKind,
+    SnapshotTarget,
 )
 from schemas.grid import TimeUnit
 from schemas.ids import SeriesIdentity, derived_event_id, series_id
@@ -101,6 +102,8 @@ def requested(
     query: str = "TODO",
     frames: Sequence[IndexRange] = ((671, 683),),
     kind: SeriesKind = SeriesKind.SEARCH,
+    snapshot: bool = False,
+    base_value: int | None = None,
 ) -> RequestedSeries:
     return RequestedSeries(
         series_id=series_id(SeriesIdentity(query=query)),
@@ -109,6 +112,8 @@ def requested(
         value=1,
         frames=list(frames),
         kind=kind,
+        snapshot=snapshot,
+        base_value=base_value,
     )
 
 
@@ -118,6 +123,7 @@ def request(
     series: Sequence[RequestedSeries] = (),
     lane: Lane = Lane.BACKFILL,
     cost: float = 1.0,
+    snapshot: SnapshotTarget | None = None,
 ) -> RecordingRequest:
     return RecordingRequest(
         request_id=derived_event_id("recording.requested", insight_id, repository_id, 1, 1),
@@ -127,6 +133,7 @@ def request(
         lane=lane,
         series=list(series) or [requested()],
         cost=cost,
+        snapshot=snapshot,
     )
 
 

@@ -5,20 +5,21 @@ import pytest
 
 from schemas.codec import MAX_RECORD_BYTES, decode, encode
 from schemas.envelope import Event, Record
-from schemas.events import SeriesKind
+from schemas.events import SeriesKind, SnapshotCount, SnapshotOutcome, SnapshotTarget
 from schemas.ids import derived_event_id
-from streams.recordings import counting
+from streams.recordings import results
 from streams.recordings.counting import (
-    completed,
-    completed_id,
+    commits_of,
     count_request,
     failed,
     failed_id,
+    limit_s,
     passes,
     refused,
     task_of,
 )
-from streams.search.engine import Cell, CountResult
+from streams.recordings.results import completed, completed_id
+from streams.search.engine import Cell, CountResult, SnapshotPoint
 from tests.unit.streams.events import dispatched, event, request, requested
 
 COMMIT = "a" * 40
@@ -210,7 +211,7 @@ def test_a_captured_nul_becomes_its_picture_so_that_the_result_can_be_read() -> 
 def test_a_frame_too_large_for_the_log_is_incomplete_never_cut_silently(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(counting, "MAX_RESULT_BYTES", 1_000)
+    monkeypatch.setattr(results, "MAX_RESULT_BYTES", 1_000)
     task = task_of(
         dispatched(request(series=[requested("patternType:regexp v=(.*)", [(671, 673)], SeriesKind.CAPTURE)]))
     )
@@ -218,4 +219,81 @@ def test_a_frame_too_large_for_the_log_is_incomplete_never_cut_silently(
     cells = (Cell(value=100, commit=COMMIT), Cell(value=1, commit=COMMIT))
     payloads = completed([task], result({"0:0": cells}, {"0:0": captures}))
     holes = [cell for payload in payloads for series in payload.series for cell in series.incomplete]
-    assert [(cell.index, cell.value, cell.reason) for cell in holes] == [(671, 100, counting.TOO_LARGE)]
+    assert [(cell.index, cell.value, cell.reason) for cell in holes] == [(671, 100, results.TOO_LARGE)]
+
+
+def test_a_snapshot_is_asked_with_its_base_and_answered_absolutely() -> None:
+    target = SnapshotTarget(commit=COMMIT, pushed_offset=9, base_commit="b" * 40)
+    one = request(
+        series=[
+            requested("a", [], snapshot=True, base_value=3),
+            requested("b", [(671, 672)], snapshot=True),
+            requested("c", [(671, 672)]),
+        ],
+        snapshot=target,
+    )
+    task = task_of(dispatched(one))
+    assert [query.snapshot for query in count_request([task]).queries] == [
+        SnapshotPoint(commit=COMMIT, base_commit="b" * 40, base_value=3),
+        SnapshotPoint(commit=COMMIT, base_commit="b" * 40),
+        None,
+    ]
+    assert commits_of([task]) == {COMMIT}
+    counted = msgspec.structs.replace(
+        result({"0:0": (), "0:1": (Cell(value=1, commit=COMMIT),), "0:2": (Cell(value=0, commit=COMMIT),)}),
+        snapshots={
+            "0:0": Cell(value=7, commit=COMMIT),
+            "0:1": Cell(value=2, complete=False, reason="missing-object", commit=COMMIT),
+        },
+    )
+    [payload] = completed([task], counted)
+    assert payload.snapshot == SnapshotOutcome(commit=COMMIT, pushed_offset=9)
+    assert [series.snapshot for series in payload.series] == [
+        SnapshotCount(value=7),
+        SnapshotCount(value=2, incomplete="missing-object"),
+        None,
+    ]
+    assert [series.covered for series in payload.series] == [[], [(671, 672)], [(671, 672)]]
+
+
+def test_captured_values_of_a_snapshot_have_a_part_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = request(
+        series=[requested("patternType:regexp v=(.*)", [(671, 672)], SeriesKind.CAPTURE, snapshot=True)],
+        snapshot=SnapshotTarget(commit=COMMIT, pushed_offset=9),
+    )
+    counted = msgspec.structs.replace(
+        result({"0:0": (Cell(value=2, commit=COMMIT),)}, {"0:0": ({"1": 2},)}),
+        snapshots={"0:0": Cell(value=3, commit=COMMIT)},
+        snapshot_captures={"0:0": {"2": 1, "1": 2, "gone": 0}},
+    )
+    [payload] = completed([task_of(dispatched(one))], counted)
+    assert [(series.covered, series.snapshot) for series in payload.series] == [
+        ([(671, 672)], None),
+        ([], SnapshotCount(value=3, captures={"1": 2, "2": 1})),
+    ]
+    monkeypatch.setattr(results, "MAX_RESULT_BYTES", 10)
+    last = completed([task_of(dispatched(one))], counted)[-1]
+    assert [series.snapshot for series in last.series] == [
+        SnapshotCount(value=3, incomplete="result-too-large")
+    ]
+
+
+@pytest.mark.parametrize("frames", [[], [(5, 5)], [(5, 5), (7, 7)]])
+def test_a_request_without_frames_is_answered_without_cells(frames: list[tuple[int, int]]) -> None:
+    task = task_of(dispatched(request(series=[requested("a", frames)])))
+    assert count_request([task]).queries[0].instants == ()
+    [payload] = completed([task], result({"0:0": ()}))
+    assert [(series.covered, series.indexes) for series in payload.series] == [([], [])]
+
+
+def test_frames_that_overlap_are_counted_once() -> None:
+    task = task_of(dispatched(request(series=[requested("a", [(673, 675), (672, 674)])])))
+    assert len(count_request([task]).queries[0].instants) == 3
+    [payload] = completed([task], result({"0:0": tuple(Cell(value=n, commit=COMMIT) for n in (1, 2, 3))}))
+    assert (payload.series[0].indexes, payload.series[0].covered) == ([672, 673, 674], [(672, 675)])
+
+
+def test_the_time_limit_is_the_dispatched_one() -> None:
+    timed = msgspec.structs.replace(dispatched(request()), timeout_s=5.0)
+    assert limit_s([task_of(timed)], 3600.0) == 5.0
+    assert limit_s([task_of(dispatched(request()))], 3600.0) == 3600.0
