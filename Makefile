@@ -34,6 +34,7 @@ lint: .venv
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
+	@$(PY) -m schemas.compatibility
 
 # Every benchmark on a small sample; python -m bench.NAME REPO... measures your own.
 bench: .venv
