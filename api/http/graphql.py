@@ -14,11 +14,11 @@ from starlette.routing import BaseRoute, Route
 from api.auth.guard import current_user
 from api.context import AppContext, GraphQLAnswer
 from api.http.bodies import body_of
+from api.http.idempotency import KeyRefused, idempotency_key
 from api.http.refusals import json_errors, wants_page
 
 PATHS: Final = ("/.api/graphql", "/graphql")
 _RESPONSE_TYPE: Final = "application/graphql-response+json"
-_MAX_KEY: Final = 255
 
 
 class BodyRefused(ValueError):
@@ -63,11 +63,10 @@ def routes(context: AppContext) -> list[BaseRoute]:
                 "MEDIA_TYPE_UNSUPPORTED",
                 f"Content-Type {media_type!r} is not read; send application/json.",
             )
-        key = request.headers.get("idempotency-key")
-        if key is not None and not (key.isascii() and key.isprintable() and 1 <= len(key) <= _MAX_KEY):
-            return json_errors(
-                400, "INVALID_INPUT", f"Idempotency-Key has to be 1 to {_MAX_KEY} ASCII characters."
-            )
+        try:
+            key = idempotency_key(request.headers)
+        except KeyRefused as error:
+            return json_errors(400, "INVALID_INPUT", str(error))
         try:
             asked = GraphQLRequest(body_of(request.scope))
         except BodyRefused as error:
