@@ -27,6 +27,7 @@ REPOSITORIES: Final = Projection(
     metadata=repositories_tables.METADATA,
     prepare=prepared(repositories_fold.fold, RowWriter(repositories_tables.METADATA)),
     restricted={"repo_names": "id"},
+    owns=frozenset((Topic.REPOSITORIES,)),
 )
 INSIGHTS: Final = Projection(
     name="insights",
@@ -34,6 +35,7 @@ INSIGHTS: Final = Projection(
     topics=(Topic.INSIGHTS,),
     metadata=insights_tables.METADATA,
     prepare=prepared(insights_fold.fold, RowWriter(insights_tables.METADATA)),
+    owns=frozenset((Topic.INSIGHTS,)),
 )
 RECORDINGS: Final = Projection(
     name="recordings",

@@ -68,8 +68,9 @@ class LiveGeneration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fingerprint(projection: Projection) -> str:
-    """SHA-256 over the DDL of the projection's tables and who may read them, in hex."""
+    """SHA-256 over the DDL of the generation's tables and who may read them, in hex."""
     statements = [*_tables_ddl(projection.metadata.sorted_tables)]
+    statements += _tables_ddl(housekeeping.METADATA.sorted_tables)
     statements += [f"{table}.{column}" for table, column in sorted(projection.restricted.items())]
     return hashlib.sha256("\n".join(statements).encode()).hexdigest()
 
@@ -202,8 +203,14 @@ def build(connection: Connection, projection: Projection, schema: str, number: i
         )
     connection.execute(text(f'grant usage on schema "{schema}" to {readers}'))
     connection.execute(text(f'grant select on all tables in schema "{schema}" to {readers}'))
-    # Dead letters hold foreign bytes, unchecked and of any repository: for operators only.
-    connection.execute(text(f'revoke select on "{schema}".dead_letters from {Role.APP.database_name}'))
+    # Dead letters and quarantine hold foreign bytes, unchecked and of any repository: for operators only. That a
+    # record is a dead letter, and by which field, whoever published it may know.
+    for name in (housekeeping.DEAD_LETTERS.name, housekeeping.QUARANTINE.name):
+        connection.execute(text(f'revoke select on "{schema}".{name} from {Role.APP.database_name}'))
+    columns = 'topic, partition, "offset", path'
+    connection.execute(
+        text(f'grant select ({columns}) on "{schema}".dead_letters to {Role.APP.database_name}')
+    )
     placed.execute(
         insert(housekeeping.GENERATION).values(
             projection=projection.name,

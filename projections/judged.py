@@ -1,44 +1,161 @@
-"""What became of an event of an open topic: accepted once passed, rejected when it is a dead letter (DESIGN 1, sentence 5)."""
+"""What became of a record: the verdict that sentence 5 of the design speaks of.
 
+A guarded event has the verdict that its topic's owner projection wrote down. Any other event is accepted once every projection of
+its topic has passed it, and rejected when it is a dead letter.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, text
 
 from projections.catalogue import PROJECTIONS
-from projections.generations import live_generations
+from projections.generations import LiveGeneration, live_generations
+from projections.runner.guard_rows import ACCEPTED_OUTCOME, DUPLICATE_OUTCOME, REJECTED_OUTCOME
 from schemas.envelope import Position
+from schemas.errors import MillstreamError
 
-ACCEPTED: Final = "ACCEPTED"
-REJECTED: Final = "REJECTED"
+PENDING: Final = "PENDING"
+ACCEPTED: Final = ACCEPTED_OUTCOME
+REJECTED: Final = REJECTED_OUTCOME
+DUPLICATE: Final = DUPLICATE_OUTCOME
+NO_EVENT: Final = "the record is no event that this system reads; operators see why in the dead letters"
+"""The reason where the one who asks may not read dead letters."""
 
-_DEAD_LETTER: Final = """
-select reason, path from "{schema}".dead_letters
+_OWNER: Final = {topic.value: one.name for one in PROJECTIONS for topic in one.owns}
+
+_PASSED: Final = """
+select next_offset from "{schema}".checkpoints where topic = :topic and partition = :partition
+"""
+_VERDICT: Final = """
+select outcome, reason_code, reason, version, of_offset from "{schema}".verdicts
 where topic = :topic and partition = :partition and "offset" = :offset
 """
-"""Why the record at a position is no event, in one generation."""
+_DEAD_LETTER: Final = """
+select path from "{schema}".dead_letters
+where topic = :topic and partition = :partition and "offset" = :offset
+"""
+_MAY_READ_REASONS: Final = """select has_column_privilege('"{schema}".dead_letters', 'reason', 'select')"""
+_DEAD_LETTER_REASON: Final = """
+select reason from "{schema}".dead_letters
+where topic = :topic and partition = :partition and "offset" = :offset
+"""
+_NOT_ACCEPTED: Final = """
+select k.topic, k.partition, k."offset"
+from unnest(cast(:topics as text[]), cast(:partitions as int[]), cast(:offsets as bigint[]))
+  as k(topic, partition, "offset")
+left join "{schema}".checkpoints c on c.topic = k.topic and c.partition = k.partition
+left join "{schema}".verdicts v on v.topic = k.topic and v.partition = k.partition and v."offset" = k."offset"
+where c.next_offset is null or c.next_offset <= k."offset" or v.outcome <> 'ACCEPTED'
+"""
+"""Positions that the owner has not passed, or has not accepted; an unguarded event on its topic has no verdict and counts."""
+
+
+class NotOwned(MillstreamError):
+    """An agent asked for the verdict of a topic that nobody judges."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """``state`` is ACCEPTED or REJECTED; ``reason`` is empty when accepted."""
+    """``state`` is PENDING, ACCEPTED, REJECTED or DUPLICATE.
+
+    ``version`` is the aggregate's with this event (guarded ones that were accepted), ``of`` the accepted event that a
+    duplicate repeats, ``reason`` why it was rejected, in words, and ``reason_code`` that for programs (guarded ones).
+    """
 
     state: str
     reason: str = ""
+    reason_code: str | None = None
+    version: int | None = None
+    of: Position | None = None
+
+
+def owner_of(topic: str) -> str | None:
+    """The projection that writes a guarded topic's verdicts: who asks for one waits for it. None for an open topic."""
+    return _OWNER.get(topic)
 
 
 def verdict(connection: Connection, position: Position) -> Verdict:
-    """The verdict on a record that the projections of its topic have passed (``Reader.wait_for``).
-
-    For a role that may read dead letters (not ``app``).
-    """
+    """The verdict on the record at ``position`` as it is now. Any role may ask; ``app`` is not told a dead letter's reason."""
     live = live_generations(connection)
-    readers = [one.name for one in PROJECTIONS if position.topic in one.topics and one.name in live]
-    for name in readers:
-        found = connection.execute(
-            text(_DEAD_LETTER.format(schema=live[name].schema_name)),
-            {"topic": position.topic, "partition": position.partition, "offset": position.offset},
-        ).first()
-        if found is not None:
-            reason, path = found
-            return Verdict(state=REJECTED, reason=f"{path} {reason}".strip())
+    owner = _OWNER.get(position.topic)
+    names = (
+        [owner] if owner is not None else [one.name for one in PROJECTIONS if position.topic in one.topics]
+    )
+    generations = [live[name] for name in names if name in live]
+    if len(generations) < len(names) or not all(_passed(connection, one, position) for one in generations):
+        return Verdict(state=PENDING)
+    if owner is not None and (judged := _judged(connection, live[owner], position)) is not None:
+        return judged
+    for one in generations:
+        reason = _dead_letter(connection, one, position)
+        if reason is not None:
+            return Verdict(state=REJECTED, reason=reason)
     return Verdict(state=ACCEPTED)
+
+
+def accepted_of(connection: Connection, positions: Iterable[Position]) -> set[Position]:
+    """Those of the events on guarded topics that an agent may act on, after it has waited for the topic's owner.
+
+    Left out are rejected ones, duplicates, and what the owner has not passed yet. Raises NotOwned.
+    """
+    wanted: dict[str, list[Position]] = defaultdict(list)
+    for position in positions:
+        owner = _OWNER.get(position.topic)
+        if owner is None:
+            raise NotOwned(
+                f"{position.topic} is not guarded: nobody judges its events",
+                remedy="Ask for verdicts of guarded topics only.",
+            )
+        wanted[owner].append(position)
+    live = live_generations(connection) if wanted else {}
+    found: set[Position] = set()
+    for owner, asked in wanted.items():
+        if owner not in live:
+            continue
+        refused = connection.execute(
+            text(_NOT_ACCEPTED.format(schema=live[owner].schema_name)),
+            {
+                "topics": [one.topic for one in asked],
+                "partitions": [one.partition for one in asked],
+                "offsets": [one.offset for one in asked],
+            },
+        )
+        found.update(set(asked) - {Position(*row) for row in refused})
+    return found
+
+
+def _where(position: Position) -> dict[str, object]:
+    return msgspec.structs.asdict(position)
+
+
+def _passed(connection: Connection, generation: LiveGeneration, position: Position) -> bool:
+    found = connection.scalar(text(_PASSED.format(schema=generation.schema_name)), _where(position))
+    return found is not None and found > position.offset
+
+
+def _judged(connection: Connection, generation: LiveGeneration, position: Position) -> Verdict | None:
+    row = connection.execute(text(_VERDICT.format(schema=generation.schema_name)), _where(position)).first()
+    if row is None:
+        return None
+    outcome, reason_code, reason, version, of_offset = row
+    return Verdict(
+        state=outcome,
+        reason=reason or "",
+        reason_code=reason_code,
+        version=version,
+        of=None if of_offset is None else Position(position.topic, position.partition, of_offset),
+    )
+
+
+def _dead_letter(connection: Connection, generation: LiveGeneration, position: Position) -> str | None:
+    """Why the record is no event, as far as the role may know; None when it is one."""
+    schema = generation.schema_name
+    row = connection.execute(text(_DEAD_LETTER.format(schema=schema)), _where(position)).first()
+    if row is None:
+        return None
+    reason = NO_EVENT
+    if connection.scalar(text(_MAY_READ_REASONS.format(schema=schema))):
+        reason = connection.scalar(text(_DEAD_LETTER_REASON.format(schema=schema)), _where(position)) or ""
+    return f"{row.path} {reason}".strip()

@@ -1,12 +1,12 @@
 """One batch, one transaction: what the runner does with the live log, and a replay with the past."""
 
-from projections.runner import checkpoint, dead_letters, faults
+from projections.runner import checkpoint, dead_letters, faults, guard_rows
 from projections.runner.batch import Batch
 from projections.runner.checkpoint import Connection
 
 
 def apply(connection: Connection, projection: str, batch: Batch) -> int:
-    """Commit {compare-and-set of the checkpoints, rows, dead letters}; the number of rows.
+    """Commit {compare-and-set of the checkpoints, rows, dead letters, the guard's rows and verdicts}; the number of rows.
 
     The connection has the generation's schema as its search path. Raises Fenced, and what the writer raises.
     """
@@ -19,6 +19,10 @@ def apply(connection: Connection, projection: str, batch: Batch) -> int:
             checkpoint.move(cursor, batch.moves)
         rows = batch.write(cursor)
         dead_letters.insert(cursor, batch.dead_letters)
+        if batch.decisions is not None:
+            guard_rows.write(cursor, batch.decisions)
         faults.reached(projection, faults.Point.AFTER_WRITE_BEFORE_COMMIT)
+    if batch.decisions is not None:
+        batch.decisions.written = True
     faults.reached(projection, faults.Point.AFTER_COMMIT_BEFORE_KAFKA_COMMIT)
     return rows

@@ -1,7 +1,7 @@
 """From records to a batch that can be written: decode, decide, fold. Pure, one partition's order kept."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -9,13 +9,13 @@ import msgspec
 
 from infra.kafka.checksum import record_crc32
 from projections.folding import Folding
-from projections.projection import Prepare, Write
+from projections.projection import Cursor, Prepare, Write
 from projections.runner.checkpoint import Move, Partition
+from projections.runner.errors import FoldRaised
+from projections.runner.guards import Decisions, Guards
 from schemas.codec import Undecodable, UnknownType, UnknownVersion, decode, record_size_bytes
 from schemas.envelope import Event, Record
-
-Decide = Callable[[Folding], bool]
-"""Whether an event is legal for its aggregate; the place of the guard (DESIGN section 5)."""
+from schemas.legality import RULES
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -32,6 +32,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     moves: list[Move]
     write: Write
     dead_letters: list[DeadLetter]
+    decisions: Decisions | None
+    """What the guard decided; None when no guarded event is in the batch."""
     records: int
     skipped: Counter[str]
 
@@ -47,8 +49,9 @@ class Blocked(msgspec.Struct, frozen=True):
 class _Place:
     """Where the open batch stands in one partition."""
 
-    def __init__(self, epoch: int, next_offset: int) -> None:
+    def __init__(self, epoch: int, next_offset: int, *, guarded: bool) -> None:
         self.epoch = epoch
+        self.guarded = guarded
         self.fetched_from = next_offset
         self.next_offset = next_offset
         self.last: Record | None = None
@@ -60,15 +63,16 @@ class Collector:
     ``starts`` of ``assign`` are (epoch, next offset) as claimed. Records of a blocked partition are ignored.
     """
 
-    def __init__(self, prepare: Prepare, decide: Decide = lambda folding: True) -> None:
+    def __init__(self, prepare: Prepare, guards: Guards | None = None) -> None:
         self._prepare: Final = prepare
-        self._decide: Final = decide
+        self._guards: Final = guards
         self._places: dict[Partition, _Place] = {}
         self._blocked: set[Partition] = set()
         self._clear()
 
     def _clear(self) -> None:
         self._events: list[Folding] = []
+        self._guarded: list[Folding] = []
         self._dead_letters: list[DeadLetter] = []
         self._skipped: Counter[str] = Counter()
         self.records = 0
@@ -77,9 +81,12 @@ class Collector:
     def assign(self, starts: dict[Partition, tuple[int, int]]) -> None:
         """Begin with exactly these partitions; what was gathered before is forgotten."""
         self._places = {
-            partition: _Place(epoch, next_offset) for partition, (epoch, next_offset) in starts.items()
+            partition: _Place(epoch, next_offset, guarded=self._guards is not None and partition[0] in RULES)
+            for partition, (epoch, next_offset) in starts.items()
         }
         self._blocked = set()
+        if self._guards is not None:
+            self._guards.forget()
         self._clear()
 
     def add(self, records: Iterable[Record]) -> list[Blocked]:
@@ -100,22 +107,29 @@ class Collector:
             place.last = record
             self.records += 1
             self.size_bytes += record_size_bytes(record.key, record.value, record.headers)
-            self._judge(record, decoded)
+            self._sort(record, decoded, guarded=place.guarded)
         return stopped
 
-    def _judge(self, record: Record, decoded: Event | Undecodable | UnknownType) -> None:
+    def _sort(self, record: Record, decoded: Event | Undecodable | UnknownType, *, guarded: bool) -> None:
         match decoded:
             case Event():
                 folding = Folding(decoded, record.position, append_time(record))
-                if self._decide(folding):
-                    self._events.append(folding)
+                self._events.append(folding)
+                if guarded and decoded.type.guarded:
+                    self._guarded.append(folding)
             case Undecodable(reason=reason, path=path):
                 self._dead_letters.append(DeadLetter(record, reason, path))
             case UnknownType(name=name):
                 self._skipped[name] += 1
 
     def take(self) -> Batch:
-        """The gathered records as a batch; gathering begins again behind it. Raises what the fold raises."""
+        """The gathered records as a batch; gathering begins again behind it.
+
+        What the fold raises is raised by the batch's ``write``. Raises what reading the guard's rows raises.
+        """
+        events, decisions = self._events, self._decisions()
+        if decisions is not None and (refused := decisions.refused):
+            events = [one for one in events if one.position not in refused]
         moves = [
             Move(
                 topic=topic,
@@ -132,8 +146,9 @@ class Collector:
         ]
         batch = Batch(
             moves=moves,
-            write=self._prepare(self._events),
+            write=self._prepared(events),
             dead_letters=self._dead_letters,
+            decisions=decisions,
             records=self.records,
             skipped=self._skipped,
         )
@@ -142,10 +157,20 @@ class Collector:
         self._clear()
         return batch
 
-    @property
-    def events(self) -> list[Folding]:
-        """What was gathered, for the report of a fold that failed."""
-        return self._events
+    def _decisions(self) -> Decisions | None:
+        return self._guards.judge(self._guarded) if self._guards is not None and self._guarded else None
+
+    def _prepared(self, events: list[Folding]) -> Write:
+        try:
+            return self._prepare(events)
+        except Exception as error:  # noqa: BLE001 - whatever a bug raises; the writer's thread deals with it
+            failure = FoldRaised(f"the fold failed: {error!r}")
+            failure.__cause__ = error
+
+            def write(cursor: Cursor) -> int:
+                raise failure
+
+            return write
 
 
 def append_time(record: Record) -> datetime:

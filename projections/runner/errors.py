@@ -21,3 +21,7 @@ class LogTruncated(MustStop):
 
 class FoldFailed(MustStop):
     """A fold or its writer has a bug: skipping the event would make the rows wrong."""
+
+
+class FoldRaised(MillstreamError):
+    """The pure part of a fold raised something; ``__cause__`` is what."""

@@ -23,8 +23,10 @@ from projections.projection import Projection
 from projections.runner import checkpoint, identity
 from projections.runner.batch import Batch, Blocked, Collector
 from projections.runner.checkpoint import Checkpoint, Connection, Partition, State
-from projections.runner.errors import FoldFailed
+from projections.runner.guard_rows import GuardRows
+from projections.runner.guards import Guards
 from schemas.envelope import Record
+from schemas.legality import RULES
 
 MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
 """Keys, values and headers in one batch: a few thousand large events would not fit into memory."""
@@ -60,7 +62,8 @@ class Intake:
         self._connect = connect
         self._linger_s = linger_s
         self._max_records = settings.projector_batch_events
-        self._collector = Collector(projection.prepare)
+        self._guard_rows = GuardRows(connect)
+        self._collector = Collector(projection.prepare, self._guards())
         self._queue: queue.Queue[Batch] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -105,6 +108,11 @@ class Intake:
         """The partitions that this worker has, with the epochs it took."""
         return dict(self._epochs)
 
+    def _guards(self) -> Guards | None:
+        if RULES.keys().isdisjoint(self._projection.topics):
+            return None
+        return Guards(self._guard_rows, self._projection.owns)
+
     def _run(self) -> None:
         try:
             with LogReader(self._settings, client_id=f"millstream-{self._projection.name}") as reader:
@@ -115,6 +123,8 @@ class Intake:
                 self._commit(reader, wait=True)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that runs the projection
             self._failure = error
+        finally:
+            self._guard_rows.close()
 
     def _begin(self, reader: LogReader) -> None:
         if self._until is not None:
@@ -159,14 +169,7 @@ class Intake:
             self._hand_over(reader)
 
     def _hand_over(self, reader: LogReader) -> None:
-        first = self._collector.events[0].position if self._collector.events else None
-        try:
-            batch = self._collector.take()
-        except Exception as error:
-            raise FoldFailed(
-                f"the fold of {self._projection.name} failed in the batch that begins at {first}: {error!r}",
-                remedy="Correct the fold (nothing was written or skipped), then start the projector again.",
-            ) from error
+        batch = self._collector.take()
         with self._all_written:
             self._unwritten += 1
         while not self._stop.is_set():

@@ -28,7 +28,7 @@ from projections.projection import Projection
 from projections.runner.applying import apply
 from projections.runner.batch import Batch
 from projections.runner.checkpoint import Connection, State
-from projections.runner.errors import Fenced, FoldFailed, LogMismatch, LogTruncated, SlotLost
+from projections.runner.errors import Fenced, FoldFailed, FoldRaised, LogMismatch, LogTruncated, SlotLost
 from projections.runner.intake import Intake
 from projections.runner.notify import Notifier
 from projections.runner.slot import Slot
@@ -164,7 +164,7 @@ class Runner:
                     raise
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 connection = self._reconnect(connection)
-            except (psycopg.Error, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            except (psycopg.Error, FoldRaised, TypeError, ValueError, ArithmeticError, LookupError) as error:
                 raise self._unwritable(batch, error) from error
         name = self._projection.name
         metrics.PROJECTION_BATCH_SECONDS.labels(name).observe(time.monotonic() - began_s)

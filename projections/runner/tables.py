@@ -1,6 +1,18 @@
 """What every generation holds beside its projection's own tables; the schema name is a placeholder."""
 
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, func
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    func,
+)
 
 METADATA = MetaData(schema="generation_housekeeping")
 
@@ -47,4 +59,61 @@ DEAD_LETTERS = Table(
     Column("header_names", ARRAY(Text), nullable=False),
     Column("header_values", ARRAY(LargeBinary), nullable=False),
     comment="Records that are no events, byte for byte",
+)
+
+GUARDS = Table(
+    "guards",
+    METADATA,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("aggregate", Text, primary_key=True, comment="the record key"),
+    Column("version", BigInteger, nullable=False, comment="number of events accepted"),
+    Column("lifecycle", Text, nullable=False),
+    comment="Aggregates of guarded topics as the guard sees them",
+)
+
+GUARD_EVENTS = Table(
+    "guard_events",
+    METADATA,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("aggregate", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("offset", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    comment="Accepted events of guarded topics, by which a repeat is known",
+)
+
+VERDICTS = Table(
+    "verdicts",
+    METADATA,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("outcome", Text, nullable=False, comment="ACCEPTED, REJECTED or DUPLICATE"),
+    Column("reason_code", Text),
+    Column("reason", Text),
+    Column("version", BigInteger, comment="of the aggregate, with this event accepted"),
+    Column("of_offset", BigInteger, comment="the accepted event that this one repeats"),
+    comment="What the guard decided; written by the projection that owns the topic alone",
+)
+
+QUARANTINE = Table(
+    "quarantine",
+    METADATA,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("aggregate", Text, nullable=False, comment="the record key"),
+    Column("append_time", DateTime(timezone=True), nullable=False),
+    Column("behind", BigInteger, comment="offset of the event at fault; null: this one is at fault"),
+    Column("reason", Text, nullable=False),
+    Column("trace", Text, comment="where the fold or its writer failed"),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary),
+    Column("header_names", ARRAY(Text), nullable=False),
+    Column("header_values", ARRAY(LargeBinary), nullable=False),
+    Index("quarantine_aggregates", "topic", "partition", "aggregate"),
+    comment="Events of aggregates at which the fold failed, in their order, byte for byte, to be folded again",
 )

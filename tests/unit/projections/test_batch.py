@@ -1,6 +1,7 @@
 """From records to batches: what moves, what is a dead letter, what stops."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import msgspec
 import pytest
@@ -9,10 +10,13 @@ from infra.kafka.checksum import record_crc32
 from projections.folding import Folding
 from projections.projection import Cursor, Write
 from projections.runner.batch import Collector
+from projections.runner.errors import FoldRaised
+from projections.runner.guards import Guards, Known, Said
 from projections.runner.notify import MAX_PAYLOAD_BYTES, payload
 from schemas.codec import record_size_bytes
 from schemas.envelope import Record
-from schemas.events import RepositoryRegistered
+from schemas.events import RepositoryPushed, RepositoryRegistered, RepositoryRemoved
+from schemas.legality import Accepted, AggregateState, Duplicate
 from schemas.topics import Topic
 from tests.support.projecting import event, record
 
@@ -100,11 +104,48 @@ def test_an_unknown_version_blocks_its_partition_at_that_record(collector: Colle
 
 
 def test_what_the_guard_refuses_is_not_folded_but_passed(folded: Folded) -> None:
-    collector = Collector(folded, decide=lambda folding: folding.position.offset != 1)
+    asked: list[int] = []
+
+    def load(said: Sequence[Said]) -> dict[Said, Known]:
+        asked.append(len(said))
+        return {one: Known(AggregateState(), None) for one in said}
+
+    collector = Collector(folded, Guards(load, owned=[TOPIC]))
     collector.assign({(TOPIC, 0): (1, 0)})
-    collector.add([_record(0), _record(1), _record(2)])
-    assert collector.take().moves[0].next_offset == 3
-    assert folded.batches == [[0, 2]]
+    removed = record(event(RepositoryRemoved(repository_id=1), event_id="e-2"), 2)
+    pushed = record(event(RepositoryPushed(repository_id=1, default_branch=None, tip=None)), 4)
+    again = msgspec.structs.replace(_record(0), offset=3)
+    collector.add(
+        [_record(0), _record(1), removed, again, pushed, msgspec.structs.replace(removed, offset=5)]
+    )
+    batch = collector.take()
+    assert batch.moves[0].next_offset == 6
+    assert folded.batches == [[0, 1, 2, 4]]
+    assert batch.decisions is not None
+    assert [type(one.judgement) for one in batch.decisions.all] == [
+        Accepted,
+        Accepted,
+        Accepted,
+        Duplicate,
+        Duplicate,
+    ]
+    collector.add([msgspec.structs.replace(pushed, offset=6)])
+    assert collector.take().decisions is None, "no guarded event, no look at the rows"
+    assert asked == [3]
+
+
+def test_a_fold_that_raises_fails_the_write_of_its_batch() -> None:
+    def fold(events: Sequence[Folding]) -> Write:
+        raise KeyError("a bug")
+
+    collector = Collector(fold)
+    collector.assign({(TOPIC, 0): (1, 0)})
+    collector.add([_record(0)])
+    batch = collector.take()
+    assert batch.moves[0].next_offset == 1
+    with pytest.raises(FoldRaised) as failed:
+        batch.write(cast(Cursor, None))
+    assert isinstance(failed.value.__cause__, KeyError)
 
 
 def test_an_assignment_forgets_what_was_gathered(collector: Collector, folded: Folded) -> None:
