@@ -33,6 +33,7 @@ from api.graphql.operation import Services
 from api.http import graphql, health, login
 from api.http.bodies import Bodies, BodyPolicy
 from api.http.headers import SecurityHeaders
+from api.http.live import LiveHub
 from api.http.measuring import Measuring
 from api.http.refusals import refusal
 from infra.kafka.producer import Publisher
@@ -54,7 +55,8 @@ def create_app(
 ) -> Starlette:
     """The application over the Kafka and Postgres of ``settings``; its lifespan closes what it opened.
 
-    ``on_start`` is called once requests are answered.
+    ``on_start`` is called once requests are answered. ``state.live`` is the hub of streams: whoever stops the server closes it
+    first, or would wait for every browser that listens.
     """
     engine = make_engine(settings, Role.APP, name="api")
     reader = Reader(engine)
@@ -71,7 +73,7 @@ def create_app(
         *web.routes(context),
     ]
     router = Router(routes)
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[
             Middleware(SecurityHeaders),
@@ -88,6 +90,8 @@ def create_app(
         exception_handlers={HTTPException: _refused, Exception: _broken},
         lifespan=_lifespan(engine, reader, publisher, on_start),
     )
+    app.state.live = context.live
+    return app
 
 
 def make_context(
@@ -102,6 +106,7 @@ def make_context(
         sessions=Sessions.of_home(settings.home),
         templates=Jinja2Templates(directory=web.TEMPLATES),
         execute_graphql=GraphQLService(services),
+        live=LiveHub(reader),
         version=services.version,
     )
 

@@ -21,6 +21,7 @@ from starlette.templating import Jinja2Templates
 
 from api.auth.sessions import Sessions
 from api.auth.user import User
+from api.http.live import LiveHub
 from infra.kafka.producer import Publisher
 from infra.settings import Settings
 from projections.reading import Reader
@@ -61,4 +62,5 @@ class AppContext:
     sessions: Sessions
     templates: Jinja2Templates
     execute_graphql: GraphQLExecutor
+    live: LiveHub
     version: str

@@ -12,6 +12,7 @@ import uvicorn
 
 from api.app import create_app
 from api.auth.tokens import TOKEN_FILE, admin_token
+from api.http.live import LiveHub
 from infra.logging import configure_from
 from infra.settings import Settings
 from schemas.errors import MillstreamError
@@ -47,8 +48,9 @@ def run(settings: Settings) -> None:
         write_address(address, url)
         _log.info("api_started", url=url, token_file=str(settings.home / TOKEN_FILE))
 
+    app = create_app(settings, on_start=started)
     config = uvicorn.Config(
-        create_app(settings, on_start=started),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -60,9 +62,21 @@ def run(settings: Settings) -> None:
         proxy_headers=False,
     )
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config, app.state.live).run(sockets=[listening])
     finally:
         forget_address(address, url)
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams first: uvicorn waits for open requests, and a stream ends by itself only after minutes."""
+
+    def __init__(self, config: uvicorn.Config, live: LiveHub) -> None:
+        super().__init__(config)
+        self._live = live
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._live.close()
+        await super().shutdown(sockets)
 
 
 def check_bind(settings: Settings) -> None:

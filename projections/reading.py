@@ -54,6 +54,10 @@ class Reader:
         """A number that changes when a projection of this database has moved: a hint for those who poll."""
         return self._signal.moves
 
+    def wait_moved(self, seen: int, timeout_s: float) -> None:
+        """Return when ``moves`` is not ``seen`` any more, or when the time is over."""
+        self._signal.wait(seen, timeout_s)
+
     def close(self) -> None:
         """Stop listening. The engine stays its owner's."""
         self._signal.close()

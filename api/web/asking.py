@@ -10,7 +10,9 @@ from starlette.requests import Request
 from starlette.templating import Jinja2Templates
 
 from api.auth.guard import current_user
+from api.auth.user import User
 from api.context import GraphQLExecutor
+from api.http.live import LiveHub
 from infra.settings import Settings
 from schemas.errors import MillstreamError
 
@@ -24,6 +26,8 @@ class PageContext(Protocol):
     def templates(self) -> Jinja2Templates: ...
     @property
     def execute_graphql(self) -> GraphQLExecutor: ...
+    @property
+    def live(self) -> LiveHub: ...
     @property
     def version(self) -> str: ...
     @property
@@ -89,6 +93,19 @@ async def ask(
     user = current_user(request)
     if user is None:
         raise Asked((GraphQLError("Nobody is logged in.", extensions={"code": "UNAUTHENTICATED"}),))
+    return await ask_as(context, user, name, variables, answer, idempotency_key=idempotency_key)
+
+
+async def ask_as(
+    context: PageContext,
+    user: User,
+    name: str,
+    variables: Mapping[str, object],
+    answer: type[T],
+    *,
+    idempotency_key: str | None = None,
+) -> T:
+    """Runs ``documents/<name>.graphql`` as ``user``. Raises Asked as ``ask`` does."""
     found = await context.execute_graphql(
         document(name), dict(variables), user=user, idempotency_key=idempotency_key
     )

@@ -15,6 +15,7 @@ from api.graphql.ids import insight_node_id
 from api.web.answers import CellsAnswer, InsightAnswer, InsightsAnswer, View, cells, freshness, insight
 from api.web.asking import PageContext, ask, shown
 from api.web.drawing import Cells, breakdown, chart_data, checks, table_rows
+from api.web.live_pages import digest
 from api.web.model import Freshness, Insight
 from api.web.outcomes import outcome_page
 from api.web.rendering import page, render, see_other
@@ -59,10 +60,10 @@ def routes(context: PageContext) -> list[BaseRoute]:
         found = await _find(context, request)
         if found is None:
             return _missing(request)
-        view, fresh, variables = found
+        view, fresh, variables, known = found
         selected = _selected(request, view)
-        known = await _cells(context, request, view, selected)
-        rows = breakdown(view, known, selected) if selected else []
+        counted = await _cells(context, request, view, selected)
+        rows = breakdown(view, counted, selected) if selected else []
         return render(
             context,
             request,
@@ -75,7 +76,8 @@ def routes(context: PageContext) -> list[BaseRoute]:
             cells=rows,
             checks=checks(view, rows),
             rows=table_rows(view),
-            chart=chart_data(view, known, selected),
+            chart=chart_data(view, counted, selected),
+            known=known,
             next_point=None if view.without_scope else view.next_frame(datetime.now(UTC)),
             shown=shown("insight", variables),
         )
@@ -112,12 +114,14 @@ def _newest_first(nodes: Sequence[View]) -> list[View]:
 
 async def _find(
     context: PageContext, request: Request
-) -> tuple[Insight, Freshness, Mapping[str, object]] | None:
-    """The insight that the address names, how fresh it is, and what was asked; None where there is none."""
+) -> tuple[Insight, Freshness, Mapping[str, object], str] | None:
+    """The insight that the address names, how fresh it is, what was asked, and its digest; None where there is none."""
     variables = {"id": insight_node_id(request.path_params["id"])}
     answer = await ask(context, request, "insight", variables, InsightAnswer)
     views = answer.insight_views
-    return (insight(views.nodes[0]), freshness(views.as_of), variables) if views.nodes else None
+    if not views.nodes:
+        return None
+    return insight(views.nodes[0]), freshness(views.as_of), variables, digest(views.nodes)
 
 
 def _missing(request: Request) -> Response:

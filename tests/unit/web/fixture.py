@@ -9,8 +9,10 @@ from starlette.templating import Jinja2Templates
 from api.auth.user import User
 from api.context import GraphQLAnswer
 from api.graphql.ids import insight_id_of, repository_node_id
+from api.http.live import LiveHub, LivePolicy
 from api.web import TEMPLATES
 from infra.settings import Settings
+from tests.unit.web.bell import Bell
 
 SHA = "3f2a91c8d07b5e6412f0a9d8c7b6e5f4a3d2c1b0"
 TIMES = ["2025-12-01T00:00:00Z", *[f"2026-{month:02d}-01T00:00:00Z" for month in range(1, 12)]]
@@ -23,6 +25,8 @@ AS_OF = [
     {"projection": "series_points", "appliedUpTo": "2026-11-22T12:03:04.250Z"},
 ]
 
+_SHORT = LivePolicy(interval_s=0.02, patience_s=0.05, heartbeat_s=0.1, life_s=0.3)
+"""Streams that end soon: a test reads them whole."""
 Values = list[int | None]
 Json = dict[str, object]
 
@@ -134,6 +138,7 @@ class FixtureContext:
     errors: dict[str, list[dict[str, object]]] = field(default_factory=dict)
     asked: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     templates: Jinja2Templates = field(default_factory=lambda: Jinja2Templates(TEMPLATES))
+    live: LiveHub = field(default_factory=lambda: LiveHub(Bell(), _SHORT))
     version: str = "0.1.0"
     settings: Settings = field(default_factory=lambda: Settings(home=Path("/nonexistent")))
 

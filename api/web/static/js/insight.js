@@ -5,13 +5,16 @@
 //   .labels  labels at the line ends as placed: {label, text, top, height, left, width}
 //   .active  the point under cursor or keys, or null
 //   .loading whether cells are open
+//   .live    whether the server tells of changes
 
 import { LineChart } from "./chart.js";
 import { momentText, numberText } from "./format.js";
+import { follow, isFollowing } from "./live.js";
 import { refresh } from "./page.js";
 
 const box = document.getElementById("chart");
 const says = document.getElementById("chart-says");
+const heard = document.getElementById("live-says");
 
 const read = () => JSON.parse(document.getElementById("chart-data").textContent);
 let data = read();
@@ -37,7 +40,9 @@ function show() {
   const text = document.getElementById("chart-data").textContent;
   if (text === shown) return;
   shown = text;
+  const before = data;
   data = read();
+  if (before.loading && !data.loading) heard.textContent = "Counting has ended.";
   chart.show(data);
 }
 
@@ -63,6 +68,8 @@ document.addEventListener("click", (event) => {
 const reading = {};
 for (const name of ["drawn", "labels", "active"]) Object.defineProperty(reading, name, { get: () => chart[name], enumerable: true });
 Object.defineProperty(reading, "loading", { get: () => data.loading, enumerable: true });
+Object.defineProperty(reading, "live", { get: isFollowing, enumerable: true });
 window.millstream = Object.freeze({ chart: Object.freeze(reading) });
 
 show();
+follow();

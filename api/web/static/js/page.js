@@ -6,12 +6,14 @@
 document.documentElement.classList.add("js");
 
 const REFRESHED = "millstream:refreshed";
+const RETRY_MS = 1500;
 const LONGEST_WAIT_MS = 15000;
 
 // What the server sent last for a region: ours may have changed since (an opened detail, a pressed button).
 const received = new Map();
 
 let timer = 0;
+let pace = null;
 let failures = 0;
 let latest = 0;
 
@@ -23,6 +25,11 @@ export async function refresh(url = location.href) {
     const answer = await fetch(url, { headers: { Accept: "text/html" }, credentials: "same-origin" });
     if (answer.status === 401 || new URL(answer.url).pathname === "/login") {
       say("Your session has ended. Log in again to see what is new; what you see here stays as it was.");
+      return false;
+    }
+    if (answer.status === 404) {
+      poll(0);
+      say("This was removed. What you see here is what was known before.");
       return false;
     }
     if (!answer.ok) throw new Error(`the answer was ${answer.status}`);
@@ -51,14 +58,24 @@ export async function refresh(url = location.href) {
   return true;
 }
 
+/** Whether this page asks again every so often: `afterMs` in place of the page's own pace, null for its own, 0 for never. */
+export function poll(afterMs) {
+  pace = afterMs;
+  schedule();
+}
+
 function swap(region, fresh) {
   const open = [...region.querySelectorAll("details")].map((details) => details.open);
   fresh.querySelectorAll("details").forEach((details, i) => {
     if (i in open) details.open = open[i];
   });
+  const places = [...region.querySelectorAll(".scroll")].map((box) => [box.scrollLeft, box.scrollTop]);
   const focused = region.contains(document.activeElement) ? document.activeElement : null;
   const again = focused && focused !== region ? sameIn(fresh, focused) : null;
   region.replaceWith(fresh);
+  fresh.querySelectorAll(".scroll").forEach((box, i) => {
+    if (places[i]) [box.scrollLeft, box.scrollTop] = places[i];
+  });
   if (again) again.focus({ preventScroll: true });
 }
 
@@ -70,7 +87,9 @@ function sameIn(fresh, element) {
 
 function schedule() {
   clearTimeout(timer);
-  const waits = [...document.querySelectorAll("[data-poll]")].map((element) => Number(element.dataset.poll));
+  const own = [...document.querySelectorAll("[data-poll]")].map((element) => Number(element.dataset.poll));
+  const waits = pace === null ? own : pace ? [...own, pace] : [];
+  if (failures) waits.push(RETRY_MS);
   if (!waits.length) return;
   const wait = Math.min(Math.min(...waits) * 2 ** failures, LONGEST_WAIT_MS);
   timer = setTimeout(() => (document.hidden ? schedule() : refresh()), wait);
@@ -125,8 +144,9 @@ document.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && document.querySelector("[data-poll]")) refresh();
+  if (!document.hidden && pace !== 0 && (pace || document.querySelector("[data-poll]"))) refresh();
 });
 
+for (const region of document.querySelectorAll("[data-live][id]")) received.set(region.id, region.outerHTML);
 decorate();
 schedule();
