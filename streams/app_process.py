@@ -74,8 +74,8 @@ async def _work(settings: Settings, name: str, slot: Slot, publisher: Publisher,
     if name == HANDS:
         from streams.hands import hands
 
-        mine = hands(settings, slot)
-        agents = mine.agents
+        mine = hands(settings, slot, context, config.partitions, lambda: running[0].assigned())
+        agents, timers = mine.agents, mine.timers
         await mine.warm_up()
     else:
         from streams.heads import heads

@@ -1,20 +1,28 @@
 """The hands: every agent that touches a clone. One group, so that partition n of all its topics is one worker's."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from infra.postgres.connect import engine
+from infra.postgres.role import Role
 from infra.settings import Settings
 from infra.topics import HANDS_APP
-from streams.agent import AgentSpec
+from projections.reading import Reader
+from projections.settings import queries as site_settings
+from streams.agent import AgentSpec, Context, Timer
 from streams.leases import Leases
 from streams.recordings.globs import path_pattern
 from streams.recordings.pool import CountingPool
 from streams.recordings.runner import QueryRunner, RunnerPolicy
 from streams.repositories.clones import Clones
 from streams.repositories.mirror import ClonePolicy
+from streams.repositories.places import Memory, ProjectedPlaces
+from streams.repositories.poller import Poller
 from streams.repositories.registrar import Registrar
-from streams.search.engine import GitEngine, SearchLimits
+from streams.search.engine import SearchLimits
 from streams.slots import Slot
+
+_POOL_SIZE = 4
 
 
 def search_limits(settings: Settings) -> SearchLimits:
@@ -28,15 +36,33 @@ class Hands(NamedTuple):
     """What the app runs; ``warm_up`` starts the counting processes."""
 
     agents: Sequence[AgentSpec]
+    timers: Sequence[Timer]
     warm_up: Callable[[], Awaitable[None]]
 
 
-def hands(settings: Settings, slot: Slot) -> Hands:
-    """Registrar and query runner. Call it on the event loop that they will run on."""
+def hands(
+    settings: Settings,
+    slot: Slot,
+    context: Context,
+    partitions: int,
+    assigned: Callable[[], Mapping[str, Sequence[int]]],
+) -> Hands:
+    """Registrar, poller and query runner. Call it on the event loop that they will run on."""
     limits = search_limits(settings)
     clones = Clones(settings.home, ClonePolicy())
     leases = Leases(slot, HANDS_APP)
-    registrar = Registrar(clones, GitEngine(limits), leases)
+    reader = Reader(engine(settings, Role.WORKER, pool_size=_POOL_SIZE, name="hands"))
+    places = ProjectedPlaces(reader)
+    registrar = Registrar(clones, leases, places, Memory())
+    poller = Poller(
+        registrar,
+        places,
+        leases,
+        context,
+        partitions=partitions,
+        assigned=assigned,
+        interval_s=lambda: _poll_interval_s(reader),
+    )
     runner = QueryRunner(
         clones,
         leases,
@@ -44,4 +70,9 @@ def hands(settings: Settings, slot: Slot) -> Hands:
         background=CountingPool(settings.worker_handlers, limits),
         policy=RunnerPolicy(),
     )
-    return Hands((registrar.spec, *runner.specs), runner.warm_up)
+    return Hands((registrar.spec, *runner.specs), (poller.timer,), runner.warm_up)
+
+
+def _poll_interval_s(reader: Reader) -> float:
+    with reader.snapshot(("settings",)) as snapshot:
+        return site_settings.values(snapshot.connection).poll_interval_s

@@ -47,6 +47,16 @@ class Leases:
         finally:
             await asyncio.shield(asyncio.to_thread(self._locks.release_lease, self._name, number))
 
+    @asynccontextmanager
+    async def partition_if_free(self, number: int) -> AsyncIterator[bool]:
+        """Hold partition ``number`` unless another process does; whether it is held. Raises SlotLost."""
+        is_mine = await self._try(number)
+        try:
+            yield is_mine
+        finally:
+            if is_mine:
+                await asyncio.shield(asyncio.to_thread(self._locks.release_lease, self._name, number))
+
     async def _try(self, number: int) -> bool:
         """One attempt. It ends although the caller is cancelled: what it took is then given back."""
         attempt = asyncio.ensure_future(asyncio.to_thread(self._locks.try_lease, self._name, number))

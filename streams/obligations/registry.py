@@ -131,5 +131,10 @@ STANDING: Final = (
         agents=("dispatcher", "dispatcher.resign"),
         looks_at="requests that were neither dispatched nor ended, of cancelled insights too",
     ),
+    Standing(
+        name=Owing.REPOSITORY_POLL,
+        agents=("poller",),
+        looks_at="refs of the repositories of its partitions, against what was said of them last",
+    ),
 )
 """What agents find by looking."""

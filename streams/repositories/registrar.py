@@ -1,7 +1,8 @@
-"""The registrar: makes a registered repository readable here, and says so (DESIGN sections 2 and 6).
+"""The registrar: makes a registered repository readable here, looks at its refs when asked, and says so (DESIGN
+sections 2 and 6).
 
-A path is used in place; a URL is mirrored. What it says is ``repository.pushed`` (the clone is ready) or
-``repository.clone_failed`` with a reason.
+A path is used in place; a URL is mirrored. What it says is ``repository.pushed`` (the clone is ready; the refs have
+moved) or ``repository.clone_failed`` with a reason. A look that finds nothing new says nothing.
 """
 
 import asyncio
@@ -10,85 +11,152 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import structlog
 
 from schemas.codec import new_event
-from schemas.envelope import Event
-from schemas.events import RefMove, RepositoryCloneFailed, RepositoryPushed, RepositoryRegistered
-from schemas.ids import derived_event_id
+from schemas.envelope import Event, Position
+from schemas.events import (
+    ObligationRenewed,
+    RepositoryCloneFailed,
+    RepositoryPushed,
+    RepositoryRefreshRequested,
+    RepositoryRegistered,
+)
 from schemas.topics import Topic
 from streams.agent import AgentSpec, Context, Outgoing, Received
 from streams.leases import Leases
+from streams.obligations.names import Owing, renewed
 from streams.repositories.clones import Clones
 from streams.repositories.location import CloneRefused, mirror_path
 from streams.repositories.mirror import ensure_mirror, fetch_mirror
-from streams.search.engine import Engine, EngineError, RepositoryState
-from streams.search.git.command import Git
+from streams.repositories.places import Memory, Place, Places, Said
+from streams.repositories.pushes import answer_id, move_id, pushed
+from streams.search.engine import EngineError, RefsState, refs_of
 from streams.threads import Interrupt, on_thread
 from streams.transient import is_transient
 
 SOURCE: Final = "//millstream/registrar"
-MAX_REFS: Final = 1_000
-MAX_REFS_BYTES: Final = 400_000
-"""Of all names together: with the commits and what JSON adds this stays below what the log takes."""
 _AT_ONCE: Final = 4
 _MESSAGE_CHARACTERS: Final = 1_000
 _log = structlog.get_logger()
 
 
+class _Asked(msgspec.Struct, frozen=True):
+    """What a batch asks of one repository; ``is_owed``: an answer is due even where nothing has moved."""
+
+    cause: Event
+    position: Position
+    is_owed: bool
+
+
 class Registrar:
     """One per process; repositories of one partition are worked on under its lease."""
 
-    def __init__(self, clones: Clones, engine: Engine, leases: Leases) -> None:
+    def __init__(self, clones: Clones, leases: Leases, places: Places, memory: Memory) -> None:
         self._clones = clones
-        self._engine = engine
         self._leases = leases
+        self._places = places
+        self._memory = memory
         self._room = asyncio.Semaphore(_AT_ONCE)
 
     @property
     def spec(self) -> AgentSpec:
         return AgentSpec(
-            name="registrar", topics=(Topic.REPOSITORIES,), types=(RepositoryRegistered,), handler=self.handle
+            name="registrar",
+            topics=(Topic.REPOSITORIES,),
+            types=(RepositoryRegistered, RepositoryRefreshRequested, ObligationRenewed),
+            handler=self.handle,
+            within_s=0.02,
         )
 
     async def handle(self, batch: Sequence[Received], context: Context) -> Sequence[Outgoing]:
         """Every outcome is published as it comes, so that one long clone holds no other repository back."""
         by_partition: dict[int, list[Received]] = defaultdict(list)
-        for received in batch:
+        for received in await self._accepted(batch):
             by_partition[received.position.partition].append(received)
         async with asyncio.TaskGroup() as group:
             for partition, inputs in by_partition.items():
                 group.create_task(self._partition(partition, inputs, context))
         return ()
 
-    async def _partition(self, partition: int, batch: Sequence[Received], context: Context) -> None:
-        newest: dict[int, Event] = {}
-        for received in batch:
-            if isinstance(received.event.data, RepositoryRegistered):
-                newest[received.event.data.repository_id] = received.event
-        async with self._leases.partition(partition), asyncio.TaskGroup() as group:
-            for event in newest.values():
-                group.create_task(self._repository(event, context))
+    async def _accepted(self, batch: Sequence[Received]) -> list[Received]:
+        """Without the registrations that were rejected or said twice."""
+        registered = [one.position for one in batch if isinstance(one.event.data, RepositoryRegistered)]
+        accepted = await self._places.accepted(registered) if registered else set()
+        return [
+            one
+            for one in batch
+            if one.position in accepted or not isinstance(one.event.data, RepositoryRegistered)
+        ]
 
-    async def _repository(self, event: Event, context: Context) -> None:
-        if not isinstance(event.data, RepositoryRegistered):
+    async def _partition(self, partition: int, batch: Sequence[Received], context: Context) -> None:
+        asked: dict[int, _Asked] = {}
+        for received in batch:
+            data = received.event.data
+            if isinstance(data, RepositoryRegistered):
+                asked[data.repository_id] = _Asked(received.event, received.position, True)
+            elif isinstance(data, RepositoryRefreshRequested):
+                # A registration in the same batch looks at the refs too.
+                asked.setdefault(data.repository_id, _Asked(received.event, received.position, False))
+            elif (owed := renewed(received.event, Owing.REPOSITORY_CLONE)) is not None:
+                asked[owed.aggregate_id] = _Asked(received.event, received.position, True)
+        if not asked:
             return
-        data = event.data
-        async with self._room, self._clones.lock(data.repository_id):
-            outcome = await on_thread(lambda interrupt: self.make_readable(data, interrupt))
-        event_id = derived_event_id(*_what_makes_it_unique(outcome), event.id)
-        await context.publish(
-            [Outgoing(new_event(outcome, source=SOURCE, time=context.now(), event_id=event_id, cause=event))]
-        )
+        places = await self._places.of([one.position for one in asked.values()], asked)
+        async with self._leases.partition(partition), asyncio.TaskGroup() as group:
+            for place in places:
+                one = asked[place.repository_id]
+                answer = self._answer if one.is_owed else self._refresh
+                group.create_task(answer(place, one.cause, context))
+
+    async def _answer(self, place: Place, cause: Event, context: Context) -> None:
+        async with self._room, self._clones.lock(place.repository_id):
+            said = self._memory.newest(place)
+            outcome = await on_thread(lambda interrupt: self.make_readable(place, said, interrupt))
+            await self._publish(outcome, answer_id(outcome, cause.id), cause, context)
+
+    async def _refresh(self, place: Place, cause: Event, context: Context) -> None:
+        async with self._room:
+            await self.look(place, context, cause)
+
+    async def look(self, place: Place, context: Context, cause: Event | None = None) -> bool:
+        """Say it when the refs have moved since they were said last; whether they had."""
+        async with self._clones.lock(place.repository_id):
+            said = self._memory.newest(place)
+            outcome = await on_thread(lambda interrupt: self.make_readable(place, said, interrupt))
+            if isinstance(outcome, RepositoryCloneFailed):
+                return False  # it was readable before: the next look may find it so again
+            if place.is_ready and said is not None and said.refs_fingerprint == outcome.refs_fingerprint:
+                return False
+            await self._publish(outcome, move_id(outcome, said), cause, context)
+            return True
+
+    def said(self, place: Place) -> Said | None:
+        """What was said of its refs last, as far as is known here."""
+        return self._memory.newest(place)
+
+    async def _publish(
+        self,
+        outcome: RepositoryPushed | RepositoryCloneFailed,
+        event_id: str,
+        cause: Event | None,
+        context: Context,
+    ) -> None:
+        event = new_event(outcome, source=SOURCE, time=context.now(), event_id=event_id, cause=cause)
+        (position,) = await context.publish([Outgoing(event)])
+        if isinstance(outcome, RepositoryPushed):
+            said = Said(position.offset, outcome.tip, outcome.refs_fingerprint)
+            self._memory.remember(outcome.repository_id, said)
 
     def make_readable(
-        self, data: RepositoryRegistered, interrupt: Interrupt | None = None
+        self, place: Place, said: Said | None, interrupt: Interrupt | None = None
     ) -> RepositoryPushed | RepositoryCloneFailed:
         """Blocks while git works. What is wrong with the repository is a result, not an error."""
         try:
-            before, repository = self._prepare(data, interrupt)
-            state = self._engine.describe(repository)
-            return _pushed(data.repository_id, repository, before, state)
+            repository = self._prepare(place, interrupt)
+            state: RefsState = refs_of(repository)
+            return pushed(place.repository_id, repository, said, state)
         except CloneRefused as error:
             reason, message = error.reason, str(error)
         except EngineError as error:
@@ -99,95 +167,28 @@ class Registrar:
             # A name too long, a folder that may not be entered: it will be no better when tried again.
             reason, message = "unreadable", f"{type(error).__name__}: {error}"
         message = message[:_MESSAGE_CHARACTERS]
-        _log.warning(
-            "clone_failed", repository=data.repository_id, name=data.name, reason=reason, message=message
-        )
-        return RepositoryCloneFailed(repository_id=data.repository_id, reason=reason, message=message)
+        _log.warning("clone_failed", repository=place.repository_id, reason=reason, message=message)
+        return RepositoryCloneFailed(repository_id=place.repository_id, reason=reason, message=message)
 
-    def _prepare(
-        self, data: RepositoryRegistered, interrupt: Interrupt | None
-    ) -> tuple[RepositoryState | None, Path]:
-        """(what the clone was before this, None when new; its folder)."""
-        if data.path is not None:
-            folder = Path(data.path)
+    def _prepare(self, place: Place, interrupt: Interrupt | None) -> Path:
+        """The folder to read: what it holds is as new as it can be had."""
+        if place.path is not None:
+            folder = Path(place.path)
             if not folder.is_absolute():
                 raise CloneRefused(
                     "path-not-absolute",
-                    f"{data.path!r} is not absolute",
+                    f"{place.path!r} is not absolute",
                     remedy="Register the absolute path.",
                 )
             if not folder.is_dir():
-                raise CloneRefused("path-missing", f"{data.path} is no folder on this machine")
-            return None, folder
-        if data.clone_url is None:
+                raise CloneRefused("path-missing", f"{place.path} is no folder on this machine")
+            return folder
+        if place.clone_url is None:
             raise CloneRefused("no-location", "neither a path nor a clone URL was given")
-        mirror = mirror_path(self._clones.home, data.repository_id)
-        before = self._engine.describe(mirror) if mirror.is_dir() else None
-        if before is None:
-            ensure_mirror(
-                self._clones.home, data.repository_id, data.clone_url, self._clones.policy, interrupt
-            )
-        else:
-            fetch_mirror(mirror, data.clone_url, self._clones.policy, interrupt)
-        return before, mirror
-
-
-def _pushed(
-    repository_id: int, repository: Path, before: RepositoryState | None, state: RepositoryState
-) -> RepositoryPushed:
-    refs, omitted = _refs(repository, before, state)
-    return RepositoryPushed(
-        repository_id=repository_id,
-        default_branch=_utf8(state.default_branch),
-        tip=state.tip,
-        previous_tip=None if before is None else before.tip,
-        refs=refs,
-        refs_omitted=omitted,
-        refs_fingerprint=state.refs_fingerprint,
-        shallow=state.shallow,
-    )
-
-
-def _refs(
-    repository: Path, before: RepositoryState | None, state: RepositoryState
-) -> tuple[list[RefMove], int]:
-    """The default branch's move and, for a new clone, other branches and tags as far as an event may hold them."""
-    refs: list[RefMove] = []
-    own = f"refs/heads/{state.default_branch}"
-    if (
-        state.tip is not None
-        and _utf8(state.default_branch) is not None
-        and (before is None or before.tip != state.tip)
-    ):
-        refs.append(RefMove(ref=own, old=None if before is None else before.tip, new=state.tip))
-    if before is not None:
-        return refs, 0
-    listed = Git(repository).run(
-        "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags"
-    )
-    others = [line.decode(errors="replace").split(" ", 1) for line in listed.splitlines()]
-    others = [one for one in others if one[1] != own]
-    room_bytes = MAX_REFS_BYTES
-    for commit, name in others[:MAX_REFS]:
-        room_bytes -= len(name.encode())
-        if room_bytes < 0:
-            break
-        refs.append(RefMove(ref=name, old=None, new=commit))
-    return refs, len(others) - sum(move.ref != own for move in refs)
-
-
-def _what_makes_it_unique(outcome: RepositoryPushed | RepositoryCloneFailed) -> tuple[str, str]:
-    if isinstance(outcome, RepositoryPushed):
-        return "repository.pushed", outcome.refs_fingerprint
-    return "repository.clone_failed", outcome.reason
-
-
-def _utf8(name: str | None) -> str | None:
-    """A branch name that is not UTF-8 cannot be written in JSON: the reader then takes the default branch."""
-    if name is None or not name.isprintable():
-        return None
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return None
-    return name
+        mirror = mirror_path(self._clones.home, place.repository_id)
+        if mirror.is_dir():
+            fetch_mirror(mirror, place.clone_url, self._clones.policy, interrupt)
+            return mirror
+        return ensure_mirror(
+            self._clones.home, place.repository_id, place.clone_url, self._clones.policy, interrupt
+        )

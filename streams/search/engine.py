@@ -1,7 +1,7 @@
 """The door of the search engine: the protocol, its values, and the engine that is the default."""
 
 from streams.search.git.engine import GitEngine, SearchLimits
-from streams.search.git.state import default_branch, describe, has_commit
+from streams.search.git.state import default_branch, describe, has_commit, refs_fingerprint, refs_of
 from streams.search.matcher import MATCHER_VERSION
 from streams.search.protocol import (
     Cell,
@@ -10,6 +10,7 @@ from streams.search.protocol import (
     CountResult,
     Engine,
     EngineError,
+    RefsState,
     RepositoryState,
     SnapshotPoint,
 )
@@ -23,10 +24,13 @@ __all__ = [
     "Engine",
     "EngineError",
     "GitEngine",
+    "RefsState",
     "RepositoryState",
     "SearchLimits",
     "SnapshotPoint",
     "default_branch",
     "describe",
     "has_commit",
+    "refs_fingerprint",
+    "refs_of",
 ]

@@ -83,19 +83,26 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_captures: Mapping[str, Mapping[str, int]] = {}
 
 
-class RepositoryState(msgspec.Struct, frozen=True, kw_only=True):
-    """What is there to count. ``tip`` is None when the branch has no commit.
+class RefsState(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the refs are. ``tip`` is None when the branch has no commit.
 
-    ``first_commit_at``/``last_commit_at``: committer times at the ends of the first-parent walk.
     ``refs_fingerprint`` changes when any ref or HEAD does.
     """
 
     default_branch: str | None
     tip: str | None
     shallow: bool
+    refs_fingerprint: str
+
+
+class RepositoryState(RefsState, frozen=True, kw_only=True):
+    """What is there to count.
+
+    ``first_commit_at``/``last_commit_at``: committer times at the ends of the first-parent walk.
+    """
+
     first_commit_at: datetime | None
     last_commit_at: datetime | None
-    refs_fingerprint: str
 
 
 class Engine(Protocol):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from streams.search.git.command import Git
-from streams.search.protocol import EngineError, RepositoryState
+from streams.search.protocol import EngineError, RefsState, RepositoryState
 
 _COMMON_NAMES = ("main", "master", "trunk")
 _LATEST_S = 253_370_764_800
@@ -81,26 +81,50 @@ def shallow_boundary(git: Git) -> frozenset[str]:
         return frozenset()
 
 
-def describe(repository: Path) -> RepositoryState:
-    """See ``RepositoryState``. Raises EngineError when ``repository`` is none."""
+def refs_fingerprint(repository: Path) -> str:
+    """A SHA-256 over HEAD and all refs: another one when any of them has moved. One short git command, mostly.
+
+    Raises EngineError when ``repository`` is none.
+    """
     if not repository.is_dir():
         raise EngineError(f"{repository} is no folder", remedy="Give the path of a git repository.")
     git = Git(repository)
+    refs = git.run("for-each-ref", "--format=%(HEAD)%(objectname) %(refname) %(symref)")
+    on_branch = refs.startswith(b"*") or b"\n*" in refs
+    # Detached, or on a branch without a commit: no ref says so.
+    head = b"" if on_branch else git.run("rev-parse", "-q", "--verify", "HEAD", check=False)
+    return hashlib.sha256(refs + head).hexdigest()
+
+
+def refs_of(repository: Path) -> RefsState:
+    """Where the refs are. Raises EngineError when ``repository`` is none."""
+    # First: what moves after this is seen as a move by the next one who looks.
+    fingerprint = refs_fingerprint(repository)
+    git = Git(repository)
     branch, tip = _default_branch(git)
-    first = last = None
-    if tip is not None:
-        with git.start(["rev-list", "--first-parent", "--timestamp", tip]) as walk:
-            lines = walk.stdout.read().split(b"\n")
-        last, first = _time_of(lines[0]), _time_of(lines[-2] if len(lines) > 1 else lines[0])
-    refs = git.run("for-each-ref", "--format=%(objectname) %(refname)")
-    head = git.run("rev-parse", "--symbolic-full-name", "HEAD", check=False)
-    return RepositoryState(
+    return RefsState(
         default_branch=branch,
         tip=tip,
         shallow=bool(shallow_boundary(git)),
+        refs_fingerprint=fingerprint,
+    )
+
+
+def describe(repository: Path) -> RepositoryState:
+    """See ``RepositoryState``. Raises EngineError when ``repository`` is none."""
+    refs = refs_of(repository)
+    first = last = None
+    if refs.tip is not None:
+        with Git(repository).start(["rev-list", "--first-parent", "--timestamp", refs.tip]) as walk:
+            lines = walk.stdout.read().split(b"\n")
+        last, first = _time_of(lines[0]), _time_of(lines[-2] if len(lines) > 1 else lines[0])
+    return RepositoryState(
+        default_branch=refs.default_branch,
+        tip=refs.tip,
+        shallow=refs.shallow,
+        refs_fingerprint=refs.refs_fingerprint,
         first_commit_at=first,
         last_commit_at=last,
-        refs_fingerprint=hashlib.sha256(refs + head).hexdigest(),
     )
 
 

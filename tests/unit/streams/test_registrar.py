@@ -13,13 +13,14 @@ import pytest
 from schemas.events import RepositoryCloneFailed, RepositoryPushed, RepositoryRegistered
 from schemas.topics import Topic
 from streams.leases import Leases
-from streams.repositories import registrar
+from streams.repositories import pushes
 from streams.repositories.clones import Clones
 from streams.repositories.location import CloneRefused, mirror_path
 from streams.repositories.mirror import ClonePolicy, ensure_mirror
+from streams.repositories.places import Memory, Place
 from streams.repositories.registrar import Registrar
-from streams.search.engine import GitEngine
 from tests.unit.streams.events import RecordingContext, received, registered
+from tests.unit.streams.places import Followed
 
 
 class Locks:
@@ -51,10 +52,22 @@ def origin(tmp_path: Path) -> Path:
     return folder
 
 
+def registrar_of(
+    home: Path, locks: Locks, *payloads: RepositoryRegistered, timeout_s: float = 60.0
+) -> Registrar:
+    return Registrar(
+        Clones(home, ClonePolicy(timeout_s)), Leases(locks, "hands"), Followed(*payloads), Memory()
+    )
+
+
+def place(registration: RepositoryRegistered) -> Place:
+    return Followed(registration).places[registration.repository_id]
+
+
 def register(home: Path, *payloads: RepositoryRegistered, timeout_s: float = 60.0) -> list[object]:
     async def run() -> RecordingContext:
         locks, context = Locks(), RecordingContext()
-        found = Registrar(Clones(home, ClonePolicy(timeout_s)), GitEngine(), Leases(locks, "hands"))
+        found = registrar_of(home, locks, *payloads, timeout_s=timeout_s)
         batch = [
             received(payload, Topic.REPOSITORIES, partition=number) for number, payload in enumerate(payloads)
         ]
@@ -89,8 +102,7 @@ def test_a_url_is_mirrored_and_fetched_when_it_is_registered_again(tmp_path: Pat
     git(origin, "commit", "-q", "--allow-empty", "-m", "two")
     [second] = register(home, registered(1, clone_url=url))
     assert isinstance(second, RepositoryPushed)
-    assert (second.previous_tip, second.tip) == (first.tip, git(origin, "rev-parse", "main"))
-    assert [(move.ref, move.old) for move in second.refs] == [("refs/heads/main", first.tip)]
+    assert second.tip == git(origin, "rev-parse", "main") != first.tip
     assert [path.name for path in mirror.parent.iterdir()] == ["1.git"], "no draft is left"
 
 
@@ -148,7 +160,7 @@ def test_names_of_refs_are_left_out_where_an_event_would_be_too_large(
 ) -> None:
     for name in ("aaaa", "bbbb", "cccc"):
         git(origin, "branch", name)
-    monkeypatch.setattr(registrar, "MAX_REFS_BYTES", len("refs/heads/aaaa") * 2 + 1)
+    monkeypatch.setattr(pushes, "MAX_REFS_BYTES", len("refs/heads/aaaa") * 2 + 1)
     [pushed] = register(tmp_path / "home", registered(1, path=str(origin)))
     assert isinstance(pushed, RepositoryPushed)
     assert [move.ref for move in pushed.refs] == ["refs/heads/main", "refs/heads/aaaa", "refs/heads/bbbb"]
@@ -162,8 +174,8 @@ def test_a_folder_that_may_not_be_entered_is_a_failed_clone(
         raise PermissionError(errno.EACCES, "Permission denied", str(folder))
 
     monkeypatch.setattr(Path, "is_dir", refuse)
-    found = Registrar(Clones(tmp_path, ClonePolicy()), GitEngine(), Leases(Locks(), "hands"))
-    failed = found.make_readable(registered(1, path="/srv/closed"))
+    found = registrar_of(tmp_path, Locks())
+    failed = found.make_readable(place(registered(1, path="/srv/closed")), None)
     assert isinstance(failed, RepositoryCloneFailed)
     assert failed.reason == "unreadable"
     assert "Permission denied" in failed.message
@@ -174,9 +186,9 @@ def test_a_full_disk_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(errno.ENOSPC, "No space left on device", str(folder))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    found = Registrar(Clones(tmp_path, ClonePolicy()), GitEngine(), Leases(Locks(), "hands"))
+    found = registrar_of(tmp_path, Locks())
     with pytest.raises(OSError, match="No space"):
-        found.make_readable(registered(1, clone_url="file:///srv/origin"))
+        found.make_readable(place(registered(1, clone_url="file:///srv/origin")), None)
 
 
 def test_a_clone_that_takes_too_long_is_ended_whole(
@@ -216,8 +228,9 @@ def test_a_cancelled_clone_has_ended_before_its_lease_and_its_lock_are_free(
                 super().release_lease(name, number)
 
         locks, clones = Watching(), Clones(tmp_path / "home", ClonePolicy(30.0))
-        found = Registrar(clones, GitEngine(), Leases(locks, "hands"))
-        batch = [received(registered(1, clone_url=f"file://{origin}"), Topic.REPOSITORIES)]
+        registration = registered(1, clone_url=f"file://{origin}")
+        found = Registrar(clones, Leases(locks, "hands"), Followed(registration), Memory())
+        batch = [received(registration, Topic.REPOSITORIES)]
         working = asyncio.ensure_future(found.handle(batch, RecordingContext()))
         async with asyncio.timeout(20):
             while not pids.exists():

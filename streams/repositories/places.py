@@ -1,0 +1,127 @@
+"""Where followed repositories are, and what was said of their refs last."""
+
+import asyncio
+from collections.abc import Collection, Iterable
+from typing import Final, Protocol
+
+import msgspec
+
+from projections.judged import accepted_of
+from projections.reading import Reader
+from projections.repositories import queries
+from projections.repositories.queries import Repository, Watched
+from schemas.envelope import Position
+
+_SLICE_S: Final = 10.0
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What the ``repository.pushed`` at ``offset`` of the repository's partition said."""
+
+    offset: int
+    tip: str | None
+    refs_fingerprint: str
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """One followed repository: read at ``path``, or mirrored from ``clone_url``. ``said`` None: nothing yet.
+
+    ``is_ready``: the newest that was said of it is not that it could not be read.
+    """
+
+    repository_id: int
+    path: str | None
+    clone_url: str | None
+    said: Said | None = None
+    is_ready: bool = False
+
+
+class Places(Protocol):
+    """What the registrar and the poller read."""
+
+    async def accepted(self, positions: Collection[Position]) -> set[Position]:
+        """Those of these guarded events that the owner of their topic accepted; waits until it has passed them."""
+        ...
+
+    async def of(self, positions: Collection[Position], repository_ids: Collection[int]) -> list[Place]:
+        """The followed ones, as they are after ``positions``; waits for these."""
+        ...
+
+    async def watched(self) -> list[Place]:
+        """All that are ready."""
+        ...
+
+
+class ProjectedPlaces:
+    """From the repositories projection."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def accepted(self, positions: Collection[Position]) -> set[Position]:
+        await self._wait(positions)
+        return await asyncio.to_thread(self._accepted, positions)
+
+    async def of(self, positions: Collection[Position], repository_ids: Collection[int]) -> list[Place]:
+        await self._wait(positions)
+        return await asyncio.to_thread(self._of, repository_ids)
+
+    async def watched(self) -> list[Place]:
+        return await asyncio.to_thread(self._watched)
+
+    async def _wait(self, positions: Iterable[Position]) -> None:
+        while not await asyncio.to_thread(self._reader.wait_for, "repositories", positions, _SLICE_S):
+            continue
+
+    def _accepted(self, positions: Collection[Position]) -> set[Position]:
+        with self._reader.snapshot(("repositories",)) as snapshot:
+            return accepted_of(snapshot.connection, positions)
+
+    def _of(self, repository_ids: Collection[int]) -> list[Place]:
+        with self._reader.snapshot(("repositories",)) as snapshot:
+            found = queries.by_ids(snapshot.connection, repository_ids)
+        return [_place(one) for one in found.values() if one.removed_at is None]
+
+    def _watched(self) -> list[Place]:
+        with self._reader.snapshot(("repositories",)) as snapshot:
+            return [_watched(one) for one in queries.watched(snapshot.connection)]
+
+
+class Memory:
+    """What this process said of each repository: the projection shows it a moment later."""
+
+    def __init__(self) -> None:
+        self._said: dict[int, Said] = {}
+
+    def newest(self, place: Place) -> Said | None:
+        """What was said last of ``place``, as far as is known here."""
+        mine = self._said.get(place.repository_id)
+        if mine is not None and place.said is not None and place.said.offset >= mine.offset:
+            del self._said[place.repository_id]  # the projection has it
+            return place.said
+        return mine or place.said
+
+    def remember(self, repository_id: int, said: Said) -> None:
+        """It is on the log."""
+        self._said[repository_id] = said
+
+
+def _place(one: Repository) -> Place:
+    said = None if one.pushed_offset is None else Said(one.pushed_offset, one.tip, one.refs_fingerprint or "")
+    return Place(
+        repository_id=one.id,
+        path=one.path,
+        clone_url=one.clone_url,
+        said=said,
+        is_ready=one.clone_state == "ready",
+    )
+
+
+def _watched(one: Watched) -> Place:
+    return Place(
+        repository_id=one.id,
+        path=one.path,
+        clone_url=one.clone_url,
+        said=Said(one.pushed_offset, one.tip, one.refs_fingerprint),
+        is_ready=True,
+    )

@@ -1,0 +1,295 @@
+"""Refs that move are said once, however they are seen: told by a hook, or looked at."""
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from schemas.events import ObligationRenewed, RepositoryRefreshRequested
+from schemas.registry import Payload
+from schemas.topics import Topic
+from streams.leases import Leases
+from streams.repositories.clones import Clones
+from streams.repositories.location import mirror_path
+from streams.repositories.mirror import ClonePolicy
+from streams.repositories.places import Memory
+from streams.repositories.poller import Poller
+from streams.repositories.polling import due, glance, is_due
+from streams.repositories.pushes import writable
+from streams.repositories.registrar import Registrar
+from streams.search.engine import refs_fingerprint
+from tests.unit.streams.events import received, registered
+from tests.unit.streams.places import Followed, Log
+from tests.unit.streams.test_registrar import Locks, git
+
+PARTITIONS = 1
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Path:
+    folder = tmp_path / "origin"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    commit(folder)
+    return folder
+
+
+def commit(folder: Path) -> str:
+    git(folder, "commit", "-q", "--allow-empty", "-m", "one")
+    return git(folder, "rev-parse", "main")
+
+
+class Room:
+    """Registrar and poller of one process over repositories that are registered and answered already."""
+
+    def __init__(self, home: Path, followed: Followed, *, projected: bool = True) -> None:
+        self.followed = followed
+        self.locks = Locks()
+        self.log = Log(followed if projected else None)
+        leases = Leases(self.locks, "hands")
+        self.registrar = Registrar(Clones(home, ClonePolicy()), leases, followed, Memory())
+        self.interval_s = 10.0
+        self.assigned: Mapping[str, Sequence[int]] = {Topic.REPOSITORIES.value: [0]}
+        self.poller = Poller(
+            self.registrar,
+            followed,
+            leases,
+            self.log,
+            partitions=PARTITIONS,
+            assigned=lambda: self.assigned,
+            interval_s=lambda: self.interval_s,
+        )
+
+    async def hand(self, *payloads: Payload) -> None:
+        batch = [received(one, Topic.REPOSITORIES, offset=number) for number, one in enumerate(payloads)]
+        assert not await self.registrar.handle(batch, self.log)
+
+
+def refresh(repository_id: int = 1) -> RepositoryRefreshRequested:
+    return RepositoryRefreshRequested(repository_id=repository_id)
+
+
+@pytest.mark.parametrize("projected", [True, False])
+def test_a_refresh_says_moves_and_nothing_else(tmp_path: Path, origin: Path, projected: bool) -> None:
+    registration = registered(1, path=str(origin))
+    first_tip = git(origin, "rev-parse", "main")
+
+    async def run() -> Log:
+        room = Room(tmp_path / "home", Followed(registration), projected=projected)
+        await room.hand(registration)
+        room.followed.fold(room.log.pushes[0], 0)
+        await room.hand(refresh(), refresh())
+        assert len(room.log.pushes) == 1, "nothing has moved"
+        commit(origin)
+        git(origin, "branch", "side")
+        await room.hand(refresh())
+        await room.hand(refresh())
+        git(origin, "tag", "v1")
+        await room.hand(refresh())
+        return room.log
+
+    log = asyncio.run(run())
+    tip = git(origin, "rev-parse", "main")
+    assert [(push.previous_tip, push.tip) for push in log.pushes] == [
+        (None, first_tip),
+        (first_tip, tip),
+        (tip, tip),
+    ]
+    assert [[move.old for move in push.refs] for push in log.pushes[1:]] == [[first_tip], []]
+    assert len({event.id for event in log.events}) == 3
+
+
+def test_a_repository_registered_again_is_answered_with_what_moved_since(
+    tmp_path: Path, origin: Path
+) -> None:
+    registration = registered(1, clone_url=f"file://{origin}")
+
+    async def run() -> Log:
+        room = Room(tmp_path / "home", Followed(registration))
+        await room.hand(registration)
+        await room.hand(registration)
+        commit(origin)
+        await room.hand(registration)
+        return room.log
+
+    first, again, moved = asyncio.run(run()).pushes
+    assert (again.previous_tip, again.tip, again.refs) == (first.tip, first.tip, [])
+    assert (moved.previous_tip, [move.old for move in moved.refs]) == (first.tip, [first.tip])
+
+
+def test_what_went_back_and_forth_is_three_moves(tmp_path: Path, origin: Path) -> None:
+    registration = registered(1, path=str(origin))
+
+    async def run() -> Log:
+        room = Room(tmp_path / "home", Followed(registration))
+        await room.hand(registration)
+        for _ in range(2):
+            git(origin, "branch", "side")
+            await room.hand(refresh())
+            git(origin, "branch", "-D", "side")
+            await room.hand(refresh())
+        return room.log
+
+    log = asyncio.run(run())
+    assert len({event.id for event in log.events}) == 5
+
+
+def test_a_mirror_is_fetched_first_and_a_dead_host_says_nothing(tmp_path: Path, origin: Path) -> None:
+    registration = registered(1, clone_url=f"file://{origin}")
+
+    async def run() -> tuple[Log, str]:
+        room = Room(tmp_path / "home", Followed(registration))
+        await room.hand(registration)
+        tip = commit(origin)
+        await room.hand(refresh())
+        origin.rename(tmp_path / "gone")
+        await room.hand(refresh())
+        return room.log, tip
+
+    log, tip = asyncio.run(run())
+    assert [push.tip for push in log.pushes][1:] == [tip]
+    assert len(log.published) == 2
+    assert git(mirror_path(tmp_path / "home", 1), "rev-parse", "main") == tip
+
+
+def test_only_accepted_registrations_of_followed_repositories_are_answered(
+    tmp_path: Path, origin: Path
+) -> None:
+    one, two = registered(1, path=str(origin)), registered(2, path=str(origin))
+
+    async def run() -> Log:
+        room = Room(tmp_path / "home", Followed(one))
+        room.followed.rejected = {received(one, Topic.REPOSITORIES).position}
+        await room.hand(one)
+        assert room.log.published == [], "rejected"
+        room.followed.rejected = set()
+        await room.hand(two, refresh(2))
+        assert room.log.published == [], "removed, or not there"
+        renewed = ObligationRenewed(obligation="repository.clone", aggregate_id=1, subject="x", attempt=2)
+        await room.hand(msgspec.structs.replace(renewed, obligation="repository.plan"))
+        assert room.log.published == [], "not what the registrar owes"
+        await room.hand(renewed)
+        return room.log
+
+    assert len(asyncio.run(run()).pushes) == 1
+
+
+def test_the_poller_looks_at_its_own_when_they_are_due(tmp_path: Path, origin: Path) -> None:
+    registration = registered(1, path=str(origin))
+
+    async def run() -> None:
+        room = Room(tmp_path / "home", Followed(registration))
+        await room.hand(registration)
+        assert await room.poller.poll(0.0) == 0
+        tip = commit(origin)
+        room.assigned = {Topic.REPOSITORIES.value: []}
+        assert await room.poller.poll(100.0) == 0, "another worker's"
+        room.assigned = {Topic.REPOSITORIES.value: [0]}
+        room.interval_s = 0.0
+        assert await room.poller.poll(200.0) == 0, "switched off"
+        room.interval_s = 10.0
+        assert await room.poller.poll(300.0) == 1
+        assert room.log.pushes[-1].tip == tip
+        assert await room.poller.poll(400.0) == 0
+
+    asyncio.run(run())
+
+
+def test_the_poller_fetches_mirrors_without_waiting_for_them(tmp_path: Path, origin: Path) -> None:
+    mirrored, in_place = registered(1, clone_url=f"file://{origin}"), registered(2, path=str(origin))
+
+    async def run() -> None:
+        room = Room(tmp_path / "home", Followed(mirrored, in_place))
+        await room.hand(mirrored, in_place)
+        await room.poller.poll(0.0)
+        tip = commit(origin)
+        async with room.registrar._clones.lock(1):  # a host that does not answer
+            assert await room.poller.poll(100.0) == 1
+            assert await room.poller.poll(200.0) == 0
+            assert [push.tip for push in room.log.pushes[2:]] == [tip]
+        await room.poller.settle()
+        assert [(push.repository_id, push.tip) for push in room.log.pushes[2:]] == [(2, tip), (1, tip)]
+        assert room.locks.held == []
+
+    asyncio.run(run())
+
+
+def test_a_glance_spares_git_where_nothing_moved(
+    tmp_path: Path, origin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registration = registered(1, path=str(origin))
+    asked: list[Path] = []
+
+    def counted(repository: Path) -> str:
+        asked.append(repository)
+        return refs_fingerprint(repository)
+
+    monkeypatch.setattr("streams.repositories.poller.refs_fingerprint", counted)
+
+    async def run() -> None:
+        room = Room(tmp_path / "home", Followed(registration))
+        await room.hand(registration)
+        _age(origin)
+        for number in range(4):
+            assert await room.poller.poll(number * 100.0) == 0
+        assert len(asked) == 1
+        commit(origin)
+        assert await room.poller.poll(500.0) == 1
+        _age(origin)
+        for number in range(6, 9):
+            assert await room.poller.poll(number * 100.0) == 0
+        git(origin, "checkout", "-q", "-b", "side")  # HEAD alone decides which branch is counted
+        _age(origin)
+        assert await room.poller.poll(900.0) == 1
+        assert room.log.pushes[-1].default_branch == "side"
+
+    asyncio.run(run())
+
+
+def test_a_glance_proves_nothing_where_refs_are_kept_otherwise_or_have_just_moved(
+    tmp_path: Path, origin: Path
+) -> None:
+    assert glance(origin, time.time_ns()) is None, "just now"
+    _age(origin)
+    seen = glance(origin, time.time_ns())
+    assert seen is not None
+    git(origin, "pack-refs", "--all")
+    _age(origin)
+    assert glance(origin, time.time_ns()) != seen
+    git(origin, "worktree", "add", "-q", str(tmp_path / "linked"))
+    assert glance(tmp_path / "linked", time.time_ns() + 10**12) is None
+
+
+def test_moments_are_spread_and_none_is_left_out() -> None:
+    places = list(Followed(*(registered(number) for number in range(200))).places.values())
+    seen = [
+        place.repository_id
+        for second in range(60)
+        for place in due(places, since_s=1000.0 + second, until_s=1001.0 + second, interval_s=60.0)
+    ]
+    assert sorted(seen) == list(range(200))
+    one = [due(places, since_s=1000.0 + s, until_s=1001.0 + s, interval_s=60.0) for s in range(60)]
+    assert max(map(len, one)) < 15
+    assert len(due(places, since_s=0.0, until_s=10_000.0, interval_s=60.0)) == 200
+    assert due(places, since_s=0.0, until_s=10_000.0, interval_s=0.0) == []
+    assert not is_due(1, since_s=5.0, until_s=5.0, interval_s=1.0)
+
+
+def test_a_branch_name_that_no_event_can_hold_is_left_to_the_reader() -> None:
+    assert writable("é" * 500) == "é" * 500
+    assert writable("é" * 501) is None
+    assert writable("a\nb") is None
+    assert writable("\udcff") is None
+    assert writable(None) is None
+
+
+def _age(repository: Path) -> None:
+    """As if it had been left alone for a minute."""
+    at = time.time() - 60
+    for folder, _, files in os.walk(repository / ".git"):
+        for path in (Path(folder), *(Path(folder) / name for name in files)):
+            os.utime(path, (at, path.stat().st_mtime - 60))
