@@ -1,12 +1,16 @@
 """Every projection of this build."""
 
+from datetime import timedelta
 from typing import Final
 
+from projections.event_index import fold as event_index_fold
+from projections.event_index import tables as event_index_tables
+from projections.event_index import writer as event_index_writer
 from projections.insights import fold as insights_fold
 from projections.insights import tables as insights_tables
 from projections.obligations import fold as obligations_fold
 from projections.obligations import tables as obligations_tables
-from projections.projection import Projection, prepared
+from projections.projection import Decoding, Projection, prepared
 from projections.recordings import fold as recordings_fold
 from projections.recordings import tables as recordings_tables
 from projections.repositories import fold as repositories_fold
@@ -72,8 +76,26 @@ OBLIGATIONS: Final = Projection(
     prepare=prepared(obligations_fold.fold, RowWriter(obligations_tables.METADATA)),
     restricted={"obligations": "repository_id"},
 )
+EVENT_INDEX: Final = Projection(
+    name="event_index",
+    version=1,
+    topics=tuple(Topic),
+    metadata=event_index_tables.METADATA,
+    prepare=prepared(event_index_fold.fold, event_index_writer.write),
+    transient=frozenset((Topic.WORK_INTERACTIVE, Topic.WORK_BACKGROUND)),
+    decoding=Decoding.ENVELOPE,
+    horizon=timedelta(days=30),
+)
 
-PROJECTIONS: Final = (REPOSITORIES, INSIGHTS, RECORDINGS, SERIES_POINTS, SETTINGS, OBLIGATIONS)
+PROJECTIONS: Final = (
+    REPOSITORIES,
+    INSIGHTS,
+    RECORDINGS,
+    SERIES_POINTS,
+    SETTINGS,
+    OBLIGATIONS,
+    EVENT_INDEX,
+)
 
 
 class UnknownProjection(MillstreamError):

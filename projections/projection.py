@@ -1,6 +1,8 @@
 """What a projection is: a name and version, its topics, its tables, a pure fold and a writer (DESIGN 7)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from enum import Enum
 from typing import TypeAlias, TypeVar
 
 import msgspec
@@ -21,6 +23,15 @@ Pure but for the write itself, so that it can run while the batch before it is b
 """
 
 
+class Decoding(Enum):
+    """How much of an event a projection needs."""
+
+    WHOLE = "whole"
+    ENVELOPE = "envelope"
+    """No payload, no verdict: its fold sees every event that stands on the log, whatever became of it (``schemas.unread``).
+    Records without an envelope are passed over; they are dead letters of the other projections."""
+
+
 class Projection(msgspec.Struct, frozen=True, kw_only=True):
     """The declaration of one projection.
 
@@ -28,6 +39,9 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     replaces. ``restricted`` names, per table, the column that holds the repository by which row security
     hides rows. ``bookkeeping`` names columns that are out of the checksum, because a topic that expires feeds
     them; such topics are ``transient``. ``owns`` are the guarded topics whose verdicts it writes down.
+
+    ``horizon``: rows of a partition are removed once they are older than that against the newest append time applied
+    there (``projections.runner.horizon``), from the tables that have the columns topic, partition and appended_at.
     """
 
     name: str
@@ -39,6 +53,8 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     bookkeeping: Mapping[str, frozenset[str]] = {}
     transient: frozenset[Topic] = frozenset()
     owns: frozenset[Topic] = frozenset()
+    decoding: Decoding = Decoding.WHOLE
+    horizon: timedelta | None = None
 
 
 def prepared(

@@ -24,7 +24,8 @@ MAX_RECORD_BYTES: Final = 900_000
 MAX_ATTRIBUTE_BYTES: Final = 1_024
 """Largest attribute, and name of one: ids are keys of databases."""
 CONTENT_TYPE: Final = b"application/json"
-_STRUCTURED: Final = b"application/cloudevents"
+STRUCTURED: Final = b"application/cloudevents"
+"""How the content type of a structured event begins."""
 _KNOWN: Final = frozenset(
     (
         "specversion",
@@ -43,8 +44,8 @@ _KNOWN: Final = frozenset(
     )
 )
 _REQUIRED: Final = ("specversion", "id", "source", "type")
-_attribute_of: Final = {f"ce_{name}": name for name in _KNOWN}.get
-"""The attribute that a header of binary mode holds: found faster than cut out of its name."""
+attribute_of: Final = {f"ce_{name}": name for name in _KNOWN}.get
+"""The attribute that a header of binary mode holds (None: no known one): found faster than cut out of its name."""
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """An escaped NUL, and no escaped backslash before the letters u0000."""
 _SHOWN_CHARACTERS: Final = 300
@@ -165,13 +166,13 @@ def decode(record: Record, registry: Registry = REGISTRY) -> Decoded:
     try:
         for name, data in record.headers:
             size_bytes += len(name) + len(data)
-            attribute = _attribute_of(name)
+            attribute = attribute_of(name)
             if attribute is not None:
                 attributes[attribute] = data.decode()
             elif name[:3] == "ce_":
                 attributes[name[3:]] = data.decode()
             elif name == "content-type":
-                structured = data[: len(_STRUCTURED)].lower() == _STRUCTURED
+                structured = data[: len(STRUCTURED)].lower() == STRUCTURED
             elif name == "traceparent":
                 attributes[name] = data.decode("ascii", "replace")
     except UnicodeDecodeError:

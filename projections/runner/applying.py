@@ -1,6 +1,6 @@
 """One batch, one transaction: what the runner does with the live log, and a replay with the past."""
 
-from projections.runner import checkpoint, dead_letters, faults, guard_rows
+from projections.runner import checkpoint, dead_letters, faults, guard_rows, horizon
 from projections.runner.batch import Batch
 from projections.runner.checkpoint import Connection
 
@@ -18,6 +18,7 @@ def apply(connection: Connection, projection: str, batch: Batch) -> int:
         if not faults.has(faults.Bug.OFFSETS_FIRST):
             checkpoint.move(cursor, batch.moves)
         rows = batch.write(cursor)
+        horizon.remove(cursor, batch.removals)
         dead_letters.insert(cursor, batch.dead_letters)
         if batch.decisions is not None:
             guard_rows.write(cursor, batch.decisions)

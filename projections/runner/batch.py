@@ -1,8 +1,9 @@
 """From records to a batch that can be written: decode, decide, fold. Pure, one partition's order kept."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -13,9 +14,14 @@ from projections.projection import Cursor, Prepare, Write
 from projections.runner.checkpoint import Move, Partition
 from projections.runner.errors import FoldRaised
 from projections.runner.guards import Decisions, Guards
-from schemas.codec import Undecodable, UnknownType, UnknownVersion, decode, record_size_bytes
+from projections.runner.horizon import Clock, Horizon, Removal
+from schemas.codec import Decoded, Undecodable, UnknownType, UnknownVersion, decode, record_size_bytes
 from schemas.envelope import Event, Record
 from schemas.legality import RULES
+
+Decode = Callable[[Record], Decoded | None]
+"""None: the record is passed over."""
+_NO_CLOCKS: Final[Mapping[Partition, datetime | None]] = MappingProxyType({})
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -36,6 +42,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """What the guard decided; None when no guarded event is in the batch."""
     records: int
     skipped: Counter[str]
+    removals: list[Removal] = []
+    """Rows that are past the projection's horizon with this batch."""
 
 
 class Blocked(msgspec.Struct, frozen=True):
@@ -49,8 +57,9 @@ class Blocked(msgspec.Struct, frozen=True):
 class _Place:
     """Where the open batch stands in one partition."""
 
-    def __init__(self, epoch: int, next_offset: int, *, guarded: bool) -> None:
+    def __init__(self, epoch: int, next_offset: int, clock: Clock, *, guarded: bool) -> None:
         self.epoch = epoch
+        self.clock = clock
         self.guarded = guarded
         self.fetched_from = next_offset
         self.next_offset = next_offset
@@ -60,12 +69,22 @@ class _Place:
 class Collector:
     """Gathers records of the assigned partitions until they are taken as a batch.
 
-    ``starts`` of ``assign`` are (epoch, next offset) as claimed. Records of a blocked partition are ignored.
+    ``starts`` of ``assign`` are (epoch, next offset) as claimed, ``clocks`` the newest append times applied before.
+    Records of a blocked partition are ignored.
     """
 
-    def __init__(self, prepare: Prepare, guards: Guards | None = None) -> None:
+    def __init__(
+        self,
+        prepare: Prepare,
+        guards: Guards | None = None,
+        *,
+        decode: Decode = decode,
+        horizon: Horizon | None = None,
+    ) -> None:
         self._prepare: Final = prepare
         self._guards: Final = guards
+        self._decode: Final = decode
+        self._horizon: Final = horizon
         self._places: dict[Partition, _Place] = {}
         self._blocked: set[Partition] = set()
         self._clear()
@@ -78,10 +97,19 @@ class Collector:
         self.records = 0
         self.size_bytes = 0
 
-    def assign(self, starts: dict[Partition, tuple[int, int]]) -> None:
+    def assign(
+        self,
+        starts: dict[Partition, tuple[int, int]],
+        clocks: Mapping[Partition, datetime | None] = _NO_CLOCKS,
+    ) -> None:
         """Begin with exactly these partitions; what was gathered before is forgotten."""
         self._places = {
-            partition: _Place(epoch, next_offset, guarded=self._guards is not None and partition[0] in RULES)
+            partition: _Place(
+                epoch,
+                next_offset,
+                Clock(clocks.get(partition)),
+                guarded=self._guards is not None and partition[0] in RULES,
+            )
             for partition, (epoch, next_offset) in starts.items()
         }
         self._blocked = set()
@@ -97,7 +125,7 @@ class Collector:
             place = self._places.get(partition)
             if place is None or partition in self._blocked or record.offset < place.next_offset:
                 continue
-            decoded = decode(record)
+            decoded = self._decode(record)
             if isinstance(decoded, UnknownVersion):
                 self._blocked.add(partition)
                 reason = f"{decoded.name} v{decoded.version} at {record.position}"
@@ -105,12 +133,15 @@ class Collector:
                 continue
             place.next_offset = record.offset + 1
             place.last = record
+            place.clock.passed(record.timestamp_ms)
             self.records += 1
             self.size_bytes += record_size_bytes(record.key, record.value, record.headers)
             self._sort(record, decoded, guarded=place.guarded)
         return stopped
 
-    def _sort(self, record: Record, decoded: Event | Undecodable | UnknownType, *, guarded: bool) -> None:
+    def _sort(
+        self, record: Record, decoded: Event | Undecodable | UnknownType | None, *, guarded: bool
+    ) -> None:
         match decoded:
             case Event():
                 folding = Folding(decoded, record.position, append_time(record))
@@ -121,6 +152,8 @@ class Collector:
                 self._dead_letters.append(DeadLetter(record, reason, path))
             case UnknownType(name=name):
                 self._skipped[name] += 1
+            case None:
+                pass
 
     def take(self) -> Batch:
         """The gathered records as a batch; gathering begins again behind it.
@@ -139,7 +172,7 @@ class Collector:
                 next_offset=place.next_offset,
                 last_offset=place.last.offset,
                 last_crc32=record_crc32(place.last),
-                last_append_time=append_time(place.last),
+                last_append_time=place.clock.newest,
             )
             for (topic, number), place in self._places.items()
             if place.last is not None
@@ -151,11 +184,23 @@ class Collector:
             decisions=decisions,
             records=self.records,
             skipped=self._skipped,
+            removals=self._removals(),
         )
         for place in self._places.values():
             place.fetched_from, place.last = place.next_offset, None
         self._clear()
         return batch
+
+    def _removals(self) -> list[Removal]:
+        horizon = self._horizon
+        if horizon is None:
+            return []
+        found = (
+            horizon.removal(partition, place.clock)
+            for partition, place in self._places.items()
+            if place.last is not None
+        )
+        return [one for one in found if one is not None]
 
     def _decisions(self) -> Decisions | None:
         return self._guards.judge(self._guarded) if self._guards is not None and self._guarded else None

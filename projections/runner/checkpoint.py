@@ -41,6 +41,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     next_offset: int
     last_offset: int | None
     last_crc32: int | None
+    last_append_time: datetime | None = None
+    """The newest one applied: the partition's clock."""
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +73,8 @@ with claimed as (
 )
 update checkpoints c set epoch = c.epoch + 1, state = 'RUNNING', state_reason = null
 from claimed where claimed.topic = c.topic and claimed.partition = c.partition
-returning c.topic, c.partition, c.cluster_id, c.topic_id, c.epoch, c.next_offset, c.last_offset, c.last_crc32
+returning c.topic, c.partition, c.cluster_id, c.topic_id, c.epoch, c.next_offset, c.last_offset, c.last_crc32,
+          c.last_append_time
 """
 """A new epoch fences whoever wrote these partitions until now."""
 
@@ -119,7 +122,9 @@ def claim(connection: Connection, partitions: Iterable[Partition]) -> dict[Parti
     cursor = connection.execute(CLAIM, ([topic for topic, _ in wanted], [number for _, number in wanted]))
     rows = [
         msgspec.convert(
-            dict(zip(Checkpoint.__struct_fields__, row, strict=True)), Checkpoint, builtin_types=(bytes,)
+            dict(zip(Checkpoint.__struct_fields__, row, strict=True)),
+            Checkpoint,
+            builtin_types=(bytes, datetime),
         )
         for row in cursor
     ]

@@ -19,17 +19,21 @@ from infra.kafka.consumer import LogReader
 from infra.kafka.errors import KafkaError
 from infra.settings import Settings
 from projections.generations import Generation
-from projections.projection import Projection
+from projections.projection import Decoding, Projection
 from projections.runner import checkpoint, identity
-from projections.runner.batch import Batch, Blocked, Collector
+from projections.runner.batch import Batch, Blocked, Collector, Decode
 from projections.runner.checkpoint import Checkpoint, Connection, Partition, State
 from projections.runner.guard_rows import GuardRows
 from projections.runner.guards import Guards
+from projections.runner.horizon import horizon_of
+from schemas.codec import decode
 from schemas.envelope import Record
 from schemas.legality import RULES
+from schemas.unread import decode_envelope
 
 MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
 """Keys, values and headers in one batch: a few thousand large events would not fit into memory."""
+_DECODERS: Final[dict[Decoding, Decode]] = {Decoding.WHOLE: decode, Decoding.ENVELOPE: decode_envelope}
 _IDLE_POLL_S: Final = 0.2
 _DRAIN_TIMEOUT_S: Final = 5.0
 _LAST_RECORDS_TIMEOUT_S: Final = 30.0
@@ -63,7 +67,12 @@ class Intake:
         self._linger_s = linger_s
         self._max_records = settings.projector_batch_events
         self._guard_rows = GuardRows(connect)
-        self._collector = Collector(projection.prepare, self._guards())
+        self._collector = Collector(
+            projection.prepare,
+            self._guards(),
+            decode=_DECODERS[projection.decoding],
+            horizon=horizon_of(projection),
+        )
         self._queue: queue.Queue[Batch] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -109,9 +118,10 @@ class Intake:
         return dict(self._epochs)
 
     def _guards(self) -> Guards | None:
-        if RULES.keys().isdisjoint(self._projection.topics):
+        one = self._projection
+        if one.decoding is not Decoding.WHOLE or RULES.keys().isdisjoint(one.topics):
             return None
-        return Guards(self._guard_rows, self._projection.owns)
+        return Guards(self._guard_rows, one.owns)
 
     def _run(self) -> None:
         try:
@@ -222,7 +232,8 @@ class Intake:
         claimed = self._claim(partitions) if partitions else {}
         self._epochs = {partition: found.epoch for partition, found in claimed.items()}
         self._collector.assign(
-            {partition: (found.epoch, found.next_offset) for partition, found in claimed.items()}
+            {partition: (found.epoch, found.next_offset) for partition, found in claimed.items()},
+            {partition: found.last_append_time for partition, found in claimed.items()},
         )
         with self._all_written:
             self._unwritten = 0
