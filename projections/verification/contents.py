@@ -16,6 +16,8 @@ NOT_OF_THE_LOG: Final[Mapping[str, frozenset[str]]] = {
     "checkpoints": frozenset(("epoch", "applied_at", "state", "state_reason")),
     # The words of a decoder, which another build of the same fold may have corrected.
     "dead_letters": frozenset(("reason", "path")),
+    # An error's words may speak of the batch in which it came.
+    "quarantine": frozenset(("reason", "trace")),
 }
 """Columns of the runner's tables that differ between two replays of one log."""
 _OUT: Final = frozenset(("generation",))
