@@ -43,8 +43,14 @@ INSIGHTS: Final = Projection(
 )
 RECORDINGS: Final = Projection(
     name="recordings",
-    version=2,
-    topics=(Topic.RECORDINGS, Topic.RESULTS, Topic.WORK_INTERACTIVE, Topic.WORK_BACKGROUND),
+    version=3,
+    topics=(
+        Topic.INSIGHTS,
+        Topic.RECORDINGS,
+        Topic.RESULTS,
+        Topic.WORK_INTERACTIVE,
+        Topic.WORK_BACKGROUND,
+    ),
     metadata=recordings_tables.METADATA,
     prepare=prepared(recordings_fold.fold, RowWriter(recordings_tables.METADATA)),
     restricted={"insights_query_runner_jobs": "repository_id"},
@@ -53,7 +59,7 @@ RECORDINGS: Final = Projection(
 )
 SERIES_POINTS: Final = Projection(
     name="series_points",
-    version=1,
+    version=2,
     topics=(Topic.INSIGHTS, Topic.RESULTS),
     metadata=points_tables.METADATA,
     prepare=prepared(points_fold.fold, points_writer.write),

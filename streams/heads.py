@@ -18,6 +18,7 @@ from streams.log_ends import TopicEnds
 from streams.obligations.reconciler import Reconciler
 from streams.obligations.registry import OBLIGATIONS
 from streams.recordings.dispatcher import Dispatcher, DispatchPolicy, Office
+from streams.recordings.token_bucket import TokenBucket
 from streams.slots import Slot
 
 _POOL_SIZE = 4
@@ -33,11 +34,14 @@ class Heads(NamedTuple):
 def heads(settings: Settings, slot: Slot, context: Context, is_leader: Callable[[], bool]) -> Heads:
     """Planner, dispatcher and reconciler. Raises KafkaUnreachable, TopicMissing."""
     admin = KafkaAdmin(settings)
-    reader = Reader(engine(settings, Role.WORKER, pool_size=_POOL_SIZE, name="heads"))
+    database = engine(settings, Role.WORKER, pool_size=_POOL_SIZE, name="heads")
+    reader = Reader(database)
     log_ends = TopicEnds(admin)
     planner = Planner(reader, log_ends)
     dispatcher = Dispatcher(
-        Office(reader, log_ends, slot, live_workers=lambda: slot.live_of(HANDS_APP)),
+        Office(
+            reader, log_ends, slot, live_workers=lambda: slot.live_of(HANDS_APP), bucket=TokenBucket(database)
+        ),
         DispatchPolicy(handlers=settings.worker_handlers, partitions=admin.partitions(Topic.REPOSITORIES)),
         context,
         is_leader,

@@ -108,13 +108,33 @@ def series_of(connection: Connection, ids: Collection[int]) -> dict[int, tuple[S
     return {identity: tuple(series) for identity, series in lines.items()}
 
 
-def grids_of(connection: Connection, series_ids: Collection[str]) -> dict[str, tuple[str, TimeUnit, int]]:
-    """(query, unit, value) of the known ones of ``series_ids``."""
+class SeriesFacts(msgspec.Struct, frozen=True):
+    """All of a series that decides what is counted in a repository."""
+
+    query: str
+    unit: TimeUnit
+    value: int
+    kind: SeriesKind
+    pattern_type: PatternType
+
+
+def facts_of(connection: Connection, series_ids: Collection[str]) -> dict[str, SeriesFacts]:
+    """What the known ones of ``series_ids`` are."""
     columns = INSIGHT_SERIES.c
     query = select(
-        columns.series_id, columns.query, columns.sample_interval_unit, columns.sample_interval_value
+        columns.series_id,
+        columns.query,
+        columns.sample_interval_unit,
+        columns.sample_interval_value,
+        columns.generation_method,
+        columns.pattern_type,
     ).where(columns.series_id == any_(cast(list(series_ids), ARRAY(Text))))
-    return {row[0]: (row[1], TimeUnit(row[2]), row[3]) for row in connection.execute(query)}
+    return {
+        row[0]: SeriesFacts(
+            row[1], TimeUnit(row[2]), row[3], _KINDS.get(row[4], SeriesKind.SEARCH), PatternType(row[5])
+        )
+        for row in connection.execute(query)
+    }
 
 
 def definitions_for_planning(connection: Connection) -> list[Definition]:

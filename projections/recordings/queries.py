@@ -2,27 +2,55 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
-from sqlalchemy import ARRAY, BigInteger, Connection, Select, Text, cast, func, select, tuple_
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Connection,
+    Select,
+    Text,
+    cast,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
 
 from projections.recordings.tables import JOBS
-from schemas.events import Lane, RecordingRequest
+from projections.recordings.waiting import (
+    GivenUp,
+    Group,
+    RequestKey,
+    Waiting,
+    cancelled,
+    candidates,
+    given_up,
+    groups,
+)
+from schemas.events import RecordingRequest
 
-RequestKey: TypeAlias = tuple[int, str]
-"""(repository id, request id): what names a request; a request id alone may be stated for two repositories."""
+__all__ = [
+    "Attempts",
+    "GivenUp",
+    "Group",
+    "InFlight",
+    "Progress",
+    "RequestKey",
+    "Waiting",
+    "attempts",
+    "cancelled",
+    "candidates",
+    "exists",
+    "given_up",
+    "groups",
+    "in_flight",
+    "progress",
+]
 
 _KEY: Final = tuple_(JOBS.c.repository_id, JOBS.c.request_id)
 _decode_request: Final = msgspec.json.Decoder(RecordingRequest).decode
-
-
-class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that nobody works on. ``attempts`` is the greatest attempt that failed so far (0: none)."""
-
-    request: RecordingRequest
-    requested_at: datetime
-    attempts: int
 
 
 class InFlight(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,50 +81,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         return self.queued + self.processing + self.errored
 
 
-def pending(
-    connection: Connection,
-    lane: Lane,
-    limit: int,
-    excluding: Collection[RequestKey] = (),
-    excluding_repositories: Collection[int] = (),
-) -> list[Waiting]:
-    """Requests to be dispatched next: by priority (lower first), then as they were asked for.
-
-    ``excluding`` are requests that the caller has dispatched already, whether the table shows it or not;
-    ``excluding_repositories`` are those in which nothing can be counted yet.
-    """
-    query = (
-        select(JOBS.c.request, JOBS.c.requested_at, JOBS.c.failed_attempt)
-        .where(
-            JOBS.c.lane == lane.value,
-            JOBS.c.completed_at.is_(None),
-            JOBS.c.failed_final.is_not(True),
-            JOBS.c.state.in_(("queued", "errored")),
-        )
-        .order_by(JOBS.c.priority, JOBS.c.requested_at, JOBS.c.request_id.collate("C"), JOBS.c.repository_id)
-        .limit(limit)
-    )
-    if excluding:
-        query = query.where(_KEY.not_in(_listed(excluding)))
-    if excluding_repositories:
-        listed = func.unnest(cast(list(excluding_repositories), ARRAY(BigInteger))).column_valued("excluded")
-        query = query.where(JOBS.c.repository_id.not_in(select(listed)))
-    return [
-        Waiting(request=_decode_request(request), requested_at=requested_at, attempts=attempts or 0)
-        for request, requested_at, attempts in connection.execute(query)
-    ]
-
-
 def in_flight(connection: Connection) -> list[InFlight]:
     """Dispatched requests without an outcome, the earliest deadline first."""
     query = (
         select(JOBS.c.request, JOBS.c.dispatched_attempt, JOBS.c.dispatched_at, JOBS.c.deadline)
-        .where(
-            JOBS.c.completed_at.is_(None),
-            JOBS.c.failed_final.is_not(True),
-            JOBS.c.state == "processing",
-            JOBS.c.request.is_not(None),
-        )
+        .where(JOBS.c.state == literal_column("'processing'"), JOBS.c.request.is_not(None))
         .order_by(JOBS.c.deadline, JOBS.c.request_id.collate("C"), JOBS.c.repository_id)
     )
     return [
@@ -129,7 +118,10 @@ def exists(connection: Connection, keys: Collection[RequestKey]) -> set[RequestK
 
 
 class Attempts(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a request has come: its state and its newest attempts (0: none)."""
+    """How far a request has come: its state and its newest attempts (0: none).
+
+    ``failed`` is the greatest one that is over: it failed, or was renewed because nothing came of it in time.
+    """
 
     state: str
     dispatched: int
@@ -143,7 +135,7 @@ def attempts(connection: Connection, keys: Collection[RequestKey]) -> dict[Reque
         JOBS.c.request_id,
         JOBS.c.state,
         func.coalesce(JOBS.c.dispatched_attempt, 0),
-        func.coalesce(JOBS.c.failed_attempt, 0),
+        func.greatest(func.coalesce(JOBS.c.failed_attempt, 0), func.coalesce(JOBS.c.renewed_attempt, 1) - 1),
     ).where(_KEY.in_(_listed(keys)))
     return {
         (repository_id, request_id): Attempts(state=state, dispatched=dispatched, failed=failed)

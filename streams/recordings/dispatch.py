@@ -1,6 +1,6 @@
 """What is dispatched next, and in which events. Pure: time, jobs and locations come in, events go out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final, TypeAlias
 
@@ -8,10 +8,15 @@ import msgspec
 
 from schemas.events import DispatchedRequest, Lane, RecordingDispatched, RecordingRequest
 from schemas.ids import derived_event_id
+from schemas.recordings.events import MAX_REQUEST_CELLS
 from schemas.topics import Topic
 
 MAX_EVENT_REQUESTS: Final = 32
 MAX_EVENT_BYTES: Final = 256 * 1024
+MAX_EVENT_CELLS: Final = MAX_REQUEST_CELLS
+"""Of all requests in an event together: what a single one may have."""
+MAX_DISPATCHED_BYTES: Final = 880_000
+"""Of one request with its location: the event and its headers around it fit into what the log takes."""
 SMALL_BYTES: Final = 16 * 1024
 """A request above this goes alone: events are carried together to save records, not to make large ones."""
 MAX_ATTEMPTS: Final = 3
@@ -96,39 +101,60 @@ def pause_after_s(attempt: int) -> float:
     return FIRST_PAUSE_S * PAUSE_FACTOR ** (attempt - 1)
 
 
-def in_order(waiting: Sequence[DispatchedRequest]) -> Sequence[DispatchedRequest]:
-    """The order of dispatch among requests of one lane: as read, by priority and age.
-
-    The place where a fair share per creator is taken.
-    """
-    return waiting
-
-
 def dispatches(
     requests: Iterable[DispatchedRequest], partition_of: Mapping[int, int], deadline: datetime
 ) -> list[Dispatch]:
-    """The events that carry ``requests``: small ones of one partition and topic together, up to a limit.
+    """The events that carry ``requests``: small ones of one partition and topic together, up to limits of bytes and cells.
 
     ``partition_of`` gives each repository's partition.
     """
-    open_groups: dict[tuple[Topic, int], tuple[list[DispatchedRequest], int]] = {}
+    open_groups: dict[tuple[Topic, int], _OpenEvent] = {}
     found: list[tuple[Topic, list[DispatchedRequest]]] = []
     for one in requests:
         topic = WORK_TOPICS[one.request.lane]
-        size_bytes = request_size_bytes(one.request)
+        size_bytes, cells = dispatched_size_bytes(one), cells_of(one.request)
         if size_bytes > SMALL_BYTES:
             found.append((topic, [one]))
             continue
         place = (topic, partition_of[one.request.repository_id])
-        group, group_bytes = open_groups.get(place, ([], 0))
-        if not group or len(group) >= MAX_EVENT_REQUESTS or group_bytes + size_bytes > MAX_EVENT_BYTES:
-            group, group_bytes = [], 0
-            found.append((topic, group))
-        group.append(one)
-        open_groups[place] = (group, group_bytes + size_bytes)
+        group = open_groups.get(place)
+        if group is None or not group.takes(size_bytes, cells):
+            group = open_groups[place] = _OpenEvent()
+            found.append((topic, group.requests))
+        group.add(one, size_bytes, cells)
     return [Dispatch(topic, RecordingDispatched(requests=group, deadline=deadline)) for topic, group in found]
 
 
-def request_size_bytes(request: RecordingRequest) -> int:
-    """Bytes of the request as it stands in an event."""
-    return len(msgspec.json.encode(request))
+def cells_of(request: RecordingRequest) -> int:
+    """Frames of all its series together."""
+    return sum(end - start for series in request.series for start, end in series.frames)
+
+
+def dispatched_size_bytes(one: DispatchedRequest) -> int:
+    """Bytes as it stands in an event, its location included."""
+    return len(msgspec.json.encode(one))
+
+
+def is_too_large(one: DispatchedRequest) -> bool:
+    """Whether no event can carry it: it can never be dispatched."""
+    return dispatched_size_bytes(one) > MAX_DISPATCHED_BYTES or cells_of(one.request) > MAX_EVENT_CELLS
+
+
+class _OpenEvent(msgspec.Struct):
+    """Requests that share an event so far."""
+
+    requests: list[DispatchedRequest] = []
+    size_bytes: int = 0
+    cells: int = 0
+
+    def takes(self, size_bytes: int, cells: int) -> bool:
+        return (
+            len(self.requests) < MAX_EVENT_REQUESTS
+            and self.size_bytes + size_bytes <= MAX_EVENT_BYTES
+            and self.cells + cells <= MAX_EVENT_CELLS
+        )
+
+    def add(self, one: DispatchedRequest, size_bytes: int, cells: int) -> None:
+        self.requests.append(one)
+        self.size_bytes += size_bytes
+        self.cells += cells

@@ -2,43 +2,31 @@
 
 A leader timer drives it. Two leaders for a moment would do no harm (ids follow from the requests), and an advisory
 lock keeps it to one. What was dispatched is kept in memory until the jobs projection shows it; a new leader first
-waits until that projection has passed the ends of ``work.*`` as read at take-over.
+waits until that projection has passed the ends of ``work.*`` as read at take-over. Site settings are read at every look.
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
 import msgspec
 import structlog
-from sqlalchemy import Connection
 
+from infra import metrics
 from infra.kafka.partitioner import partition_for
-from projections.insights import queries as insights
 from projections.reading import Reader
 from projections.recordings import queries as recordings
-from projections.repositories import queries as repositories
 from schemas.codec import new_event
-from schemas.events import DispatchedRequest, Lane, RepositoryLocation, SearchFailed
+from schemas.events import DispatchedRequest, Lane
 from schemas.topics import Topic
 from streams.agent import Context, Outgoing, Timer
 from streams.leases import Locks
 from streams.projected import EndsOfTopics, Vector
-from streams.recordings.counting import failed_id
-from streams.recordings.dispatch import (
-    Dispatch,
-    Outcome,
-    Outstanding,
-    RequestKey,
-    dispatches,
-    in_order,
-    key_of,
-    pause_after_s,
-    reckon,
-)
-from streams.recordings.window import Window
+from streams.recordings.dispatch import Outstanding, RequestKey, dispatches, key_of
+from streams.recordings.looking import PROJECTIONS, Handlers, Looker, Seen, now_s
+from streams.recordings.refusals import Refusal
+from streams.recordings.token_bucket import Bucket
 
 SOURCE: Final = "//millstream/dispatcher"
 OFFICE: Final = "dispatcher"
@@ -48,12 +36,7 @@ BUSY_LOOK_S: Final = 0.15
 """Between two looks while work is in flight: two seconds of it are, so that looking more often only costs."""
 RESIGN_CHECK_S: Final = 1.0
 _WORK: Final = (Topic.WORK_INTERACTIVE, Topic.WORK_BACKGROUND)
-NOT_THE_SERIES: Final = "not-the-series"
-INTERACTIVE: Final = "interactive"
-_WINDOWS: Final = {INTERACTIVE: (Lane.INTERACTIVE,), "background": (Lane.SCHEDULED, Lane.BACKFILL)}
 _READY_CHECK_S: Final = 0.5
-_LARGEST_PICK: Final = 2_000
-_LARGEST_PAGE: Final = 5_000
 _log = structlog.get_logger()
 
 
@@ -69,12 +52,18 @@ class Office:
     """What is read and held outside: kept apart so that the loop below is short."""
 
     def __init__(
-        self, reader: Reader, log_ends: EndsOfTopics, locks: Locks, live_workers: Callable[[], int]
+        self,
+        reader: Reader,
+        log_ends: EndsOfTopics,
+        locks: Locks,
+        live_workers: Callable[[], int],
+        bucket: Bucket,
     ) -> None:
         self.reader = reader
         self.log_ends = log_ends
         self.locks = locks
         self.live_workers = live_workers
+        self.bucket = bucket
 
 
 class Dispatcher:
@@ -90,13 +79,12 @@ class Dispatcher:
         self._holds = False
         self._take_over: Vector | None = None
         self._outstanding: dict[RequestKey, Outstanding] = {}
-        self._windows = {name: Window() for name in _WINDOWS}
-        self._paused_until_s: dict[RequestKey, float] = {}
-        self._not_ready: set[int] = set()
-        self._refused: list[DispatchedRequest] = []
-        self._ready_checked_s = 0.0
+        self._refused: dict[RequestKey, Outstanding] = {}
+        self._looker = Looker(office.bucket)
+        self._ready_checked_s = float("-inf")
         self._seen_moves = -1
-        self._looked_s = 0.0
+        self._looked_s = float("-inf")
+        self._look_took_s = 0.0
         self._workers = 1
         self._ticking = asyncio.Lock()
 
@@ -130,6 +118,8 @@ class Dispatcher:
     def look_again(self) -> None:
         """Let the next tick look at once, at readiness too."""
         self._looked_s = self._ready_checked_s = float("-inf")
+        self._look_took_s = 0.0
+        self._looker.look_again()
 
     async def resign_unless_leader(self) -> None:
         """Give the office back when Kafka has made another process the leader."""
@@ -138,6 +128,8 @@ class Dispatcher:
                 await asyncio.to_thread(self._office.locks.release_lease, OFFICE, 0)
                 self._holds, self._take_over = False, None
                 self._outstanding.clear()
+                self._refused.clear()
+                self._looker = Looker(self._office.bucket)
 
     async def _taken_over(self, ends: Vector) -> bool:
         if not await asyncio.to_thread(self._office.reader.wait_until, "recordings", ends, 1.0):
@@ -147,164 +139,68 @@ class Dispatcher:
         return True
 
     async def _fill(self) -> None:
-        """Look when a projection has moved, and now and then in any case: a notice can be lost."""
-        now_s = time.monotonic()
+        """Look when a projection has moved, and now and then in any case: a notice can be lost, tokens come by time."""
+        at_s = now_s()
         moves = self._office.reader.moves
-        since_s = now_s - self._looked_s
-        if since_s < (LOOK_S if moves == self._seen_moves else BUSY_LOOK_S if self._outstanding else 0.0):
+        pace_s = LOOK_S if moves == self._seen_moves else BUSY_LOOK_S if self._outstanding else 0.0
+        # A look that takes long (all repositories of a long queue are still cloned) takes half of the time at most.
+        if at_s - self._looked_s < max(pace_s, 2 * self._look_took_s):
             return
-        self._seen_moves, self._looked_s = moves, now_s
-        if now_s - self._ready_checked_s > _READY_CHECK_S:
-            self._ready_checked_s = now_s
+        self._seen_moves, self._looked_s = moves, at_s
+        if at_s - self._ready_checked_s > _READY_CHECK_S:
+            self._ready_checked_s = at_s
             await asyncio.to_thread(self._forget_settled)
             self._workers = max(1, await asyncio.to_thread(self._office.live_workers))
-        picked = await asyncio.to_thread(self._pick, now_s)
-        if self._refused:
-            await self._refuse(self._refused)
-            self._refused = []
-        if not picked:
-            return
-        partition_of = {
-            one.request.repository_id: partition_for(str(one.request.repository_id), self._policy.partitions)
-            for one in picked
-        }
-        deadline = self._context.now() + timedelta(seconds=self._policy.deadline_s)
-        await self._publish(dispatches(picked, partition_of, deadline))
-        for one in picked:
-            self._outstanding[key_of(one.request)] = Outstanding(one.request.lane, one.attempt)
+        seen = await asyncio.to_thread(self._look, at_s)
+        self._look_took_s = now_s() - at_s
+        self._outstanding, self._refused = seen.left, seen.ending
+        if seen.unknown:
+            ends = await asyncio.to_thread(self._office.log_ends.ends, (Topic.INSIGHTS,))
+            self._looker.series.hold(seen.unknown, ends)
+        if seen.refused:
+            await self._refuse(seen.refused)
+        if seen.picked:
+            await self._dispatch(seen)
+        for lane in Lane:
+            in_flight = sum(one.lane is lane for one in self._outstanding.values())
+            metrics.REQUESTS_IN_FLIGHT.labels(lane.value).set(in_flight)
 
-    async def _refuse(self, requests: Sequence[DispatchedRequest]) -> None:
-        """Say that they are not counted. No cell is named: what the series itself asks for stays open."""
+    async def _refuse(self, refusals: Sequence[Refusal]) -> None:
+        """Say that they are not counted, and keep them in memory until the projection shows it."""
         now = self._context.now()
-        outcomes = [
-            SearchFailed(
-                request_id=one.request.request_id,
-                repository_id=one.request.repository_id,
-                insight_id=one.request.insight_id,
-                attempt=one.attempt,
-                reason=NOT_THE_SERIES,
-                message="a requested series has another query or interval than the series of that id",
-                final=True,
-                series=[],
-            )
-            for one in requests
-        ]
-        await self._context.publish(
-            [
-                Outgoing(
-                    new_event(
-                        one,
-                        source=SOURCE,
-                        time=now,
-                        event_id=failed_id(one),
-                        correlation_id=one.request_id,
-                    )
-                )
-                for one in outcomes
-            ]
-        )
-        for one in requests:
-            self._outstanding[key_of(one.request)] = Outstanding(one.request.lane, one.attempt)
-        _log.warning("refused", requests=len(requests), reason=NOT_THE_SERIES)
+        await self._context.publish([Outgoing(one.event(SOURCE, now)) for one in refusals])
+        for one in refusals:
+            self._refused[key_of(one.request)] = Outstanding(one.request.lane, one.attempt)
+        reasons = sorted({one.reason for one in refusals})
+        _log.warning("refused", requests=len(refusals), reasons=reasons)
 
-    async def _publish(self, events: Sequence[Dispatch]) -> None:
+    async def _dispatch(self, seen: Seen) -> None:
         now = self._context.now()
+        deadline = now + timedelta(seconds=max(self._policy.deadline_s, 2 * seen.site.timeout_s))
+        events = dispatches(seen.picked, self._partitions_of(seen.picked), deadline)
         await self._context.publish(
             [
                 Outgoing(new_event(one.payload, source=SOURCE, time=now, event_id=one.event_id), one.topic)
                 for one in events
             ]
         )
-        _log.info("dispatched", requests=sum(len(one.payload.requests) for one in events), events=len(events))
+        for one in seen.picked:
+            self._outstanding[key_of(one.request)] = Outstanding(one.request.lane, one.attempt)
+        _log.info("dispatched", requests=len(seen.picked), events=len(events))
 
-    def _pick(self, now_s: float) -> list[DispatchedRequest]:
-        """What goes next. Runs on a thread: it reads the projections."""
-        with self._office.reader.snapshot(("insights", "recordings", "repositories")) as snapshot:
-            connection = snapshot.connection
-            before = self._outstanding
-            reckoning = reckon(before, _outcomes(recordings.attempts(connection, before)))
-            self._outstanding = reckoning.left
-            for key, attempt in reckoning.errored.items():
-                self._paused_until_s[key] = now_s + pause_after_s(attempt)
-            self._paused_until_s = {
-                key: until for key, until in self._paused_until_s.items() if until > now_s
-            }
-            hidden = {*self._outstanding.keys() - reckoning.visible, *self._paused_until_s}
-            picked: list[DispatchedRequest] = []
-            for name, lanes in _WINDOWS.items():
-                in_flight = sum(one.lane in lanes for one in self._outstanding.values())
-                ended = sum(one.lane in lanes for one in before.values()) - in_flight
-                self._windows[name].observe(ended, in_flight=in_flight, now=now_s)
-                handlers = self._workers * (1 if name == INTERACTIVE else self._policy.handlers)
-                room = min(self._windows[name].size(handlers) - in_flight, _LARGEST_PICK)
-                # Each lane gets its share first, then whoever waits gets what is left.
-                for wanted, lane in [
-                    *((room // len(lanes), lane) for lane in lanes),
-                    *((room, lane) for lane in lanes),
-                ]:
-                    found = self._pick_lane(connection, lane, min(wanted, room), hidden)
-                    hidden.update(key_of(one.request) for one in found)
-                    picked += found
-                    room -= len(found)
-            return self._of_their_series(connection, picked)
+    def _partitions_of(self, requests: Sequence[DispatchedRequest]) -> dict[int, int]:
+        ids = {one.request.repository_id for one in requests}
+        return {number: partition_for(str(number), self._policy.partitions) for number in ids}
 
-    def _of_their_series(
-        self, connection: Connection, picked: Sequence[DispatchedRequest]
-    ) -> list[DispatchedRequest]:
-        """Without those that contradict a series' definition: anybody may ask, and two grids have no common points."""
-        if not picked:
-            return []
-        asked = {series.series_id for one in picked for series in one.request.series}
-        known = insights.grids_of(connection, asked)
-        good: list[DispatchedRequest] = []
-        for one in picked:
-            fits = all(
-                known.get(series.series_id, found) == found
-                for series in one.request.series
-                for found in [(series.query, series.unit, series.value)]
-            )
-            (good if fits else self._refused).append(one)
-        return good
-
-    def _pick_lane(
-        self, connection: Connection, lane: Lane, wanted: int, hidden: set[RequestKey]
-    ) -> list[DispatchedRequest]:
-        """Up to ``wanted`` requests whose repository is ready, or failed to become so (the runner says why).
-
-        What is not ready is remembered by repository, and each look at the queue takes twice as many as the one
-        before: thousands of repositories that are still cloned cost a handful of reads, once.
-        """
-        found: list[DispatchedRequest] = []
-        page = wanted
-        while len(found) < wanted:
-            taken = hidden.union(key_of(one.request) for one in found)
-            waiting = recordings.pending(connection, lane, page, taken, self._not_ready)
-            if not waiting:
-                break
-            page = min(page * 2, max(wanted, _LARGEST_PAGE))
-            known = repositories.by_ids(connection, {one.request.repository_id for one in waiting})
-            for one in waiting:
-                repository = known.get(one.request.repository_id)
-                if repository is None or repository.clone_state == "waiting":
-                    self._not_ready.add(one.request.repository_id)
-                    continue
-                if len(found) == wanted:
-                    break
-                location = RepositoryLocation(
-                    path=repository.path,
-                    clone_url=repository.clone_url,
-                    default_branch=repository.default_branch,
-                )
-                found.append(
-                    DispatchedRequest(request=one.request, attempt=one.attempts + 1, location=location)
-                )
-        return list(in_order(found))
+    def _look(self, at_s: float) -> Seen:
+        """Runs on a thread: it reads the projections."""
+        handlers = Handlers(self._workers, self._policy.handlers)
+        with self._office.reader.snapshot(PROJECTIONS) as snapshot:
+            return self._looker.look(snapshot, self._outstanding, self._refused, handlers, at_s)
 
     def _forget_settled(self) -> None:
-        """Repositories that have become ready since are looked at again."""
-        if self._not_ready:
-            with self._office.reader.snapshot(("repositories",)) as snapshot:
-                self._not_ready -= repositories.settled(snapshot.connection, self._not_ready)
+        with self._office.reader.snapshot(("repositories",)) as snapshot:
+            self._looker.readiness.forget_settled(snapshot.connection)
 
     def _read_in_flight(self) -> dict[RequestKey, Outstanding]:
         with self._office.reader.snapshot(("recordings",)) as snapshot:
@@ -312,14 +208,3 @@ class Dispatcher:
                 key_of(one.request): Outstanding(one.request.lane, one.attempt)
                 for one in recordings.in_flight(snapshot.connection)
             }
-
-
-def _outcomes(shown: Mapping[RequestKey, recordings.Attempts]) -> dict[RequestKey, Outcome]:
-    return {
-        key: Outcome(
-            ended=found.state in ("completed", "failed"),
-            dispatched_attempt=found.dispatched,
-            failed_attempt=found.failed,
-        )
-        for key, found in shown.items()
-    }

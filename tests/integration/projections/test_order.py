@@ -14,13 +14,21 @@ from projections.projection import Projection
 from projections.reading import Reader
 from projections.recordings import queries as recordings
 from schemas.events import (
+    BackfillCancelled,
+    BackfillMoved,
+    BackfillPaused,
     BackfillPlanned,
+    BackfillResumed,
     DispatchedRequest,
     InsightCreated,
+    InsightDeleted,
     Lane,
+    ObligationFailed,
+    ObligationRenewed,
     PlanCause,
     PlannedScope,
     PlannedSeries,
+    QueueEnd,
     RecordingDispatched,
     RecordingRequest,
     RecordingRequested,
@@ -91,7 +99,20 @@ def _of_repository(repository: int) -> dict[Topic, list[Payload]]:
             RepositoryRegistered(repository_id=repository, name=f"local/renamed-{repository}", path="/q"),
             *([RepositoryRemoved(repository_id=repository)] if repository % 2 else []),
         ],
-        Topic.RECORDINGS: [RecordingRequested(request=_request(name, repository)) for name in names * 2],
+        Topic.RECORDINGS: [
+            *(RecordingRequested(request=_request(name, repository)) for name in names * 2),
+            ObligationRenewed(
+                obligation="recording.count", aggregate_id=repository, subject=names[1], attempt=2
+            ),
+            ObligationFailed(
+                obligation="recording.count",
+                aggregate_id=repository,
+                subject=names[2],
+                attempts=3,
+                reason="overdue",
+                message="nothing came",
+            ),
+        ],
         Topic.WORK_BACKGROUND: [
             RecordingDispatched(
                 requests=[DispatchedRequest(request=_request(name, repository), attempt=attempt)], deadline=T0
@@ -123,7 +144,15 @@ def _insights() -> list[Payload]:
         of=1,
     )
     created = InsightCreated(insight_id=7, title="t", creator="c", created_at=T0, series=definitions)
-    return [created, planned, created, planned]
+    decided = [
+        BackfillPaused(insight_id=7),
+        BackfillMoved(insight_id=7, to=QueueEnd.FRONT),
+        BackfillCancelled(insight_id=7),
+        BackfillMoved(insight_id=7, to=QueueEnd.BACK),
+        BackfillResumed(insight_id=7),
+        InsightDeleted(insight_id=8),
+    ]
+    return [created, planned, created, planned, *decided]
 
 
 def _streams(projection: Projection) -> Streams:
@@ -205,9 +234,10 @@ def test_one_request_id_in_two_repositories_is_two_jobs(place: Place, app: Engin
     reader = Reader(app)
     with reader.snapshot(("recordings",)) as snapshot:
         read = snapshot.connection
-        found = recordings.pending(read, Lane.BACKFILL, 10, [(1, "same")])
+        waiting = recordings.groups(read, Lane.BACKFILL)
+        found = recordings.candidates(read, Lane.BACKFILL, waiting, 10, [(1, "same")])
         assert [one.request.repository_id for one in found] == [2]
-        assert recordings.pending(read, Lane.BACKFILL, 10, [(2, "same")]) == []
+        assert recordings.candidates(read, Lane.BACKFILL, waiting, 10, [(2, "same")]) == []
         assert recordings.exists(read, [(1, "same"), (3, "same")]) == {(1, "same")}
         shown = recordings.attempts(read, [(1, "same"), (2, "same"), (3, "same")])
         assert {key: one.state for key, one in shown.items()} == {
@@ -215,5 +245,5 @@ def test_one_request_id_in_two_repositories_is_two_jobs(place: Place, app: Engin
             (2, "same"): "queued",
         }
         excluded = [(number, f"never-{number}") for number in range(70_000)]
-        assert len(recordings.pending(read, Lane.BACKFILL, 10, excluded)) == 1
+        assert len(recordings.candidates(read, Lane.BACKFILL, waiting, 10, excluded)) == 1
     reader.close()

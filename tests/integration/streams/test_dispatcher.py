@@ -21,6 +21,7 @@ from schemas.grid import TimeUnit
 from schemas.registry import Payload
 from streams.projected import Vector
 from streams.recordings.dispatcher import Dispatcher, DispatchPolicy, Office
+from streams.recordings.token_bucket import TokenBucket
 from tests.support.projecting import fold_into, foldings, settings_for
 from tests.unit.streams.events import RecordingContext, created, definition, registered, request, requested
 
@@ -48,7 +49,7 @@ def settings(database: str, tmp_path_factory: pytest.TempPathFactory) -> Setting
 @pytest.fixture(scope="module")
 def worker(settings: Settings) -> Iterator[Engine]:
     projector = make_engine(settings, Role.PROJECTOR, pool_size=2)
-    for name in ("insights", "recordings", "repositories"):
+    for name in ("insights", "recordings", "repositories", "settings"):
         ensure_generation(projector, projection(name))
     projector.dispose()
     engine = make_engine(settings, Role.WORKER, pool_size=2)
@@ -72,7 +73,7 @@ def statements(engine: Engine) -> Iterator[list[str]]:
     found: list[str] = []
 
     def note(_: object, __: object, statement: str, *___: object) -> None:
-        if "insights_query_runner_jobs" in statement and "ORDER BY" in statement:
+        if "insights_query_runner_jobs" in statement and "order by" in statement.lower():
             found.append(statement)
 
     sql_events.listen(engine, "before_cursor_execute", note)
@@ -95,6 +96,7 @@ def test_repositories_that_are_still_cloned_cost_a_handful_of_reads_once(
     settings: Settings, worker: Engine
 ) -> None:
     waiting = range(1, MANY + 1)
+    project(settings, "insights", created(7, [definition()]))
     project(settings, "repositories", *(registered(number) for number in range(1, MANY + 3)))
     ready = [
         RepositoryPushed(repository_id=number, default_branch="main", tip="c" * 40)
@@ -110,7 +112,7 @@ def test_repositories_that_are_still_cloned_cost_a_handful_of_reads_once(
     )
     reader, context, office = Reader(worker), RecordingContext(), Free()
     dispatcher = Dispatcher(
-        Office(reader, office, office, live_workers=lambda: 1),
+        Office(reader, office, office, live_workers=lambda: 1, bucket=TokenBucket(worker)),
         DispatchPolicy(handlers=2, partitions=8),
         context,
         lambda: True,
@@ -158,7 +160,7 @@ def test_a_request_that_contradicts_its_series_is_refused(settings: Settings, wo
     )
     reader, context, office = Reader(worker), RecordingContext(), Free()
     dispatcher = Dispatcher(
-        Office(reader, office, office, live_workers=lambda: 1),
+        Office(reader, office, office, live_workers=lambda: 1, bucket=TokenBucket(worker)),
         DispatchPolicy(handlers=2, partitions=8),
         context,
         lambda: True,
