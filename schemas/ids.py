@@ -118,6 +118,17 @@ def series_identity_json(identity: SeriesIdentity) -> bytes:
     )
 
 
+def is_identity_json(query: str) -> bool:
+    """Whether a query is, byte for byte, what would be hashed for another series: their ids would be one."""
+    if not query.startswith('["'):
+        return False
+    try:
+        body = orjson.loads(query)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(body, list) and len(body) == len(SeriesIdentity.__struct_fields__)
+
+
 def series_id(identity: SeriesIdentity) -> str:
     """``s:`` + uppercase hex SHA-256, of the raw query for the plain case, else of the JSON form.
 

@@ -59,6 +59,11 @@ def by_ids(connection: Connection, ids: Collection[int]) -> dict[int, Repository
     return {repository.id: repository for repository in _read(connection, known)}
 
 
+def removed_ids(connection: Connection) -> set[int]:
+    """Repositories that are not followed any more: their past is shown, the present goes on without them."""
+    return set(connection.scalars(select(REPO_NAMES.c.id).where(REPO_NAMES.c.removed_at.is_not(None))))
+
+
 def settled(connection: Connection, ids: Collection[int]) -> set[int]:
     """Those of ``ids`` whose clone is ready, or has failed; as many as there are."""
     listed = func.unnest(cast(list(ids), ARRAY(BigInteger))).column_valued("listed")

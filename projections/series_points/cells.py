@@ -46,6 +46,11 @@ class KeyCells(msgspec.Struct, frozen=True):
     points: tuple[Point, ...]
     holes: tuple[Hole, ...] = ()
 
+    @property
+    def grid(self) -> tuple[str, int]:
+        """On which the indexes count."""
+        return (self.unit, self.value)
+
     def covered(self) -> Ranges:
         """All cells, whatever their rank."""
         return ranges.normalised(pair for _, held in self.coverage for pair in held)

@@ -4,7 +4,7 @@ The result of the fold is ready to be copied: rows are built here, while Postgre
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from datetime import datetime
 
 import msgspec
 
@@ -12,10 +12,17 @@ from projections.folding import Folding
 from projections.series_points import ranges
 from projections.series_points.cells import Hole, Key, KeyCells, Point, ordered, rank, reduce
 from projections.series_points.copy_rows import hole_rows, point_rows
+from projections.series_points.labels import cut
 from projections.series_points.ranges import Ranges
-from schemas.events import BackfillPlanned, PlannedScope, SearchCompleted, SearchFailed, SeriesResult
-
-CAPTURE_MAX_BYTES: Final = 100
+from projections.series_points.snapshots import Snapshot, keep, snapshot_of
+from schemas.events import (
+    BackfillPlanned,
+    PlannedScope,
+    SearchCompleted,
+    SearchFailed,
+    SeriesResult,
+    SnapshotOutcome,
+)
 
 
 class KeyChange(msgspec.Struct, frozen=True):
@@ -51,42 +58,47 @@ class CellChanges(msgspec.Struct, frozen=True):
     keys: list[KeyChange]
     plans: list[PlanChange]
     failures: list[FailChange]
+    snapshots: list[tuple[Key, Snapshot]]
 
 
 def fold(events: Sequence[Folding]) -> CellChanges:
     """What ``events`` say about cells."""
     outcomes: dict[Key, list[KeyCells]] = {}
-    plans: dict[tuple[str, str, int, Ranges], set[int]] = {}
+    plans = _Plans()
     failures: dict[tuple[Key, str], list[tuple[int, int]]] = {}
+    snapshots: dict[Key, Snapshot] = {}
     for folding in events:
         match folding.event.data:
             case SearchCompleted() as data:
                 for result in data.series:
                     outcome = _outcome(result, data)
                     outcomes.setdefault((result.series_id, data.repository_id), []).append(outcome)
+                if data.snapshot is not None:
+                    _add_snapshots(data, data.snapshot, folding.event.time, snapshots)
             case SearchFailed() as data if data.final:
                 for failed in data.series:
                     key = ((failed.series_id, data.repository_id), data.reason)
                     failures.setdefault(key, []).extend(failed.frames)
             case BackfillPlanned() as data:
-                _plan(data.scopes, plans)
+                plans.add(data.scopes)
             case _:
                 pass
     return CellChanges(
         keys=[
-            key_change(key, reduce(found))
+            key_change(key, reduce([one for one in found if one.grid == found[0].grid]))
             for key, found in sorted(outcomes.items(), key=lambda pair: pair[0])
         ],
         plans=[
             PlanChange(series_id, unit, value, cells, tuple(sorted(repositories)))
             for (series_id, unit, value, cells), repositories in sorted(
-                plans.items(), key=lambda pair: pair[0]
+                plans.cells.items(), key=lambda pair: pair[0]
             )
         ],
         failures=[
             FailChange(key, reason, ranges.normalised(frames))
             for (key, reason), frames in sorted(failures.items(), key=lambda pair: pair[0])
         ],
+        snapshots=sorted(snapshots.items(), key=lambda pair: pair[0]),
     )
 
 
@@ -136,12 +148,32 @@ def _outcome(result: SeriesResult, event: SearchCompleted) -> KeyCells:
     )
 
 
-def _plan(scopes: Iterable[PlannedScope], plans: dict[tuple[str, str, int, Ranges], set[int]]) -> None:
-    for scope in scopes:
-        for series in scope.series:
-            cells = ranges.normalised([(series.first_index, series.end_index)])
-            plan = (series.series_id, series.unit.value, series.value, cells)
-            plans.setdefault(plan, set()).update(scope.repositories)
+def _add_snapshots(
+    event: SearchCompleted, outcome: SnapshotOutcome, counted_at: datetime, snapshots: dict[Key, Snapshot]
+) -> None:
+    for result in event.series:
+        found = snapshot_of(result, outcome, event, counted_at)
+        if found is not None:
+            keep(snapshots, (result.series_id, event.repository_id), found)
+
+
+class _Plans:
+    """Cells that a batch plans, by series and grid; the first grid of a (series, repository) is its only one."""
+
+    def __init__(self) -> None:
+        self.cells: dict[tuple[str, str, int, Ranges], set[int]] = {}
+        self._grids: dict[Key, tuple[str, int]] = {}
+
+    def add(self, scopes: Iterable[PlannedScope]) -> None:
+        for scope in scopes:
+            for series in scope.series:
+                grid = (series.unit.value, series.value)
+                cells = ranges.normalised([(series.first_index, series.end_index)])
+                self.cells.setdefault((series.series_id, *grid, cells), set()).update(
+                    repository
+                    for repository in scope.repositories
+                    if self._grids.setdefault((series.series_id, repository), grid) == grid
+                )
 
 
 def _captured(
@@ -151,7 +183,7 @@ def _captured(
     sums: dict[tuple[int, str], int] = {}
     commit_of: dict[int, str | None] = {}
     for index, capture, value, commit in zip(result.indexes, captures, result.values, commits, strict=True):
-        cell = (index, _cut(capture))
+        cell = (index, cut(capture))
         sums[cell] = sums.get(cell, 0) + value
         commit_of.setdefault(index, commit)
     return [
@@ -159,10 +191,3 @@ def _captured(
         for (index, capture), value in sums.items()
         if value
     ]
-
-
-def _cut(capture: str) -> str:
-    data = capture.encode()
-    if len(data) <= CAPTURE_MAX_BYTES:
-        return capture
-    return data[:CAPTURE_MAX_BYTES].decode(errors="ignore")

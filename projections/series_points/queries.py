@@ -34,6 +34,13 @@ from projections.series_points.columns import (
     assemble,
 )
 from projections.series_points.known import KnownCells, known_cells
+from projections.series_points.newest import (
+    NewestPoint,
+    RepositorySnapshot,
+    newest_of,
+    newest_points,
+    snapshots,
+)
 from projections.series_points.statements import placed
 from projections.series_points.tables import INCOMPLETE_POINTS, SERIES_POINTS
 from schemas.grid import Interval, TimeUnit
@@ -42,14 +49,19 @@ __all__ = [
     "CellState",
     "Counts",
     "KnownCells",
+    "NewestPoint",
     "RepositoryCell",
+    "RepositorySnapshot",
     "SeriesColumns",
     "captures",
     "cells_of",
     "columns",
     "known_cells",
+    "newest_of",
+    "newest_points",
     "per_repository",
     "progress",
+    "snapshots",
 ]
 
 

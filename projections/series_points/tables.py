@@ -5,7 +5,7 @@ A cell is (series, repository, grid index); all its rows bear the rank of the on
 """
 
 from sqlalchemy import BigInteger, Column, DateTime, Float, Integer, MetaData, Table, Text
-from sqlalchemy.dialects.postgresql import INT4MULTIRANGE
+from sqlalchemy.dialects.postgresql import INT4MULTIRANGE, JSONB
 
 METADATA = MetaData(schema="series_points")
 
@@ -28,6 +28,8 @@ SERIES_COVERAGE = Table(
     Column("series_id", Text, primary_key=True),
     Column("repo_id", BigInteger, primary_key=True, autoincrement=False),
     Column("rank", BigInteger, primary_key=True, autoincrement=False),
+    Column("unit", Text, nullable=False),
+    Column("value", Integer, nullable=False),
     Column("cells", INT4MULTIRANGE, nullable=False),
     comment="Which cells have an outcome, by rank; a cell stands under one rank only, its greatest",
 )
@@ -62,4 +64,19 @@ INCOMPLETE_POINTS = Table(
     Column("reason", Text, nullable=False),
     Column("rank", BigInteger, nullable=False),
     comment="Cells whose value is a lower bound, and why",
+)
+
+SNAPSHOTS = Table(
+    "series_points_snapshots",
+    METADATA,
+    Column("series_id", Text, primary_key=True),
+    Column("repo_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("value", BigInteger, nullable=False),
+    Column("captures", JSONB),
+    Column("commit", Text),
+    Column("pushed_offset", BigInteger, nullable=False),
+    Column("rank", BigInteger, nullable=False),
+    Column("reason", Text),
+    Column("counted_at", DateTime(timezone=True), nullable=False),
+    comment="The newest count: of the greatest push, then of the greatest rank; reason is set where it is a lower bound",
 )

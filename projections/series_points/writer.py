@@ -3,11 +3,18 @@
 The statements name no schema: the runner's connection has the generation's schema as its search path. A
 (series, repository) lies on one partition, whose checkpoint row this transaction holds already, so nobody else
 changes the coverage that is read here.
+
+A series has one grid: its id hashes unit and value, ``insight.created`` verifies the id, and requests that differ from
+the definition are refused before they are dispatched. Should an event say otherwise all the same, the first grid of a
+(series, repository) in partition order stays, among plans and among results, and what comes on another one is left
+out: two units under one id would be two instants under one index.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
+
+import orjson
 
 from projections.projection import Cursor
 from projections.series_points import ranges
@@ -21,6 +28,7 @@ from projections.series_points.copy_rows import (
 )
 from projections.series_points.fold import CellChanges, FailChange, KeyChange, PlanChange, key_change
 from projections.series_points.ranges import Ranges
+from projections.series_points.snapshots import Snapshot
 
 COPY_POINTS: Final = f"copy series_points ({', '.join(POINT_COLUMNS)}) from stdin (format binary)"
 COPY_HOLES: Final = (
@@ -28,12 +36,13 @@ COPY_HOLES: Final = (
 )
 
 OVERLAPPING: Final = """
-select distinct k.place
-from unnest(%s::text[], %s::bigint[], %s::text[]) with ordinality as k(series_id, repo_id, cells, place)
+select distinct k.place, c.unit <> k.unit or c.value <> k.value
+from unnest(%s::text[], %s::bigint[], %s::text[], %s::text[], %s::int[]) with ordinality
+  as k(series_id, repo_id, cells, unit, value, place)
 join series_coverage c on c.series_id = k.series_id and c.repo_id = k.repo_id
-where c.cells && k.cells::int4multirange
+where c.cells && k.cells::int4multirange or c.unit <> k.unit or c.value <> k.value
 """
-"""Which incoming (series, repository) meet a cell that has an outcome already; places count from 1."""
+"""Which incoming (series, repository) meet a cell that has an outcome already, or another grid; places count from 1."""
 
 COVERAGE_OF: Final = """
 select k.place, c.rank, c.cells::text
@@ -42,9 +51,10 @@ join series_coverage c on c.series_id = k.series_id and c.repo_id = k.repo_id
 """
 
 ADD_COVERAGE: Final = """
-insert into series_coverage as t (series_id, repo_id, rank, cells)
-select k.series_id, k.repo_id, k.rank, k.cells::int4multirange
-from unnest(%s::text[], %s::bigint[], %s::bigint[], %s::text[]) as k(series_id, repo_id, rank, cells)
+insert into series_coverage as t (series_id, repo_id, rank, unit, value, cells)
+select k.series_id, k.repo_id, k.rank, k.unit, k.value, k.cells::int4multirange
+from unnest(%s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::int[], %s::text[])
+  as k(series_id, repo_id, rank, unit, value, cells)
 on conflict (series_id, repo_id, rank) do update set cells = t.cells + excluded.cells
 """
 
@@ -63,11 +73,13 @@ where t.series_id = k.series_id and t.repo_id = k.repo_id and t.time = k.time
 
 ADD_PLAN: Final = """
 insert into series_planned as t (series_id, repo_id, unit, value, cells)
-select k.series_id, k.repo_id, min(k.unit), min(k.value), range_agg(k.cells::int4multirange)
+select k.series_id, k.repo_id, k.unit, k.value, range_agg(k.cells::int4multirange)
 from unnest(%s::text[], %s::bigint[], %s::text[], %s::int[], %s::text[]) as k(series_id, repo_id, unit, value, cells)
-group by 1, 2 order by 1, 2
+group by 1, 2, 3, 4 order by 1, 2
 on conflict (series_id, repo_id) do update set cells = t.cells + excluded.cells
+where t.unit = excluded.unit and t.value = excluded.value
 """
+"""A plan on another grid than the first one of its (series, repository) is left out."""
 
 ADD_FAILED: Final = """
 insert into series_failed as t (series_id, repo_id, reason, cells)
@@ -77,23 +89,38 @@ on conflict (series_id, repo_id, reason) do update set cells = t.cells + exclude
 """
 
 
+ADD_SNAPSHOTS: Final = """
+insert into series_points_snapshots as t
+  (series_id, repo_id, value, captures, commit, pushed_offset, rank, reason, counted_at)
+select * from unnest(%s::text[], %s::bigint[], %s::bigint[], %s::jsonb[], %s::text[], %s::bigint[], %s::bigint[],
+                     %s::text[], %s::timestamptz[])
+on conflict (series_id, repo_id) do update
+set value = excluded.value, captures = excluded.captures, commit = excluded.commit,
+    pushed_offset = excluded.pushed_offset, rank = excluded.rank, reason = excluded.reason,
+    counted_at = excluded.counted_at
+where (t.pushed_offset, t.rank) < (excluded.pushed_offset, excluded.rank)
+"""
+"""The greatest push stays, then the greatest rank; among equals the first."""
+
+
 def write(cursor: Cursor, changes: CellChanges) -> int:
     """Apply ``changes``; the number of rows written."""
     rows = _write_plans(cursor, changes.plans)
     rows += _write_failures(cursor, changes.failures)
+    rows += _write_snapshots(cursor, changes.snapshots)
     if changes.keys:
         rows += _write_cells(cursor, changes.keys)
     return rows
 
 
 def _write_cells(cursor: Cursor, keys: Sequence[KeyChange]) -> int:
-    met = _overlapping(cursor, keys)
-    new = [change for place, change in enumerate(keys) if place not in met]
+    met, foreign = _met(cursor, keys)
+    new = [change for place, change in enumerate(keys) if place not in met and place not in foreign]
     settled = _settle(cursor, [keys[place] for place in sorted(met)])
-    coverage = [(change.key, change.cells.coverage) for change in new]
+    coverage = [(change.key, change.cells.grid, change.cells.coverage) for change in new]
     if settled:
-        coverage += [(key, outcome.coverage) for key, outcome in settled]
-        coverage.sort(key=lambda pair: pair[0])
+        coverage += [(key, outcome.cells.grid, outcome.coverage) for key, outcome in settled]
+        coverage.sort(key=lambda held: held[0])
         _clear(cursor, settled)
         accepted = [key_change(key, outcome.cells) for key, outcome in settled if outcome.cells.coverage]
         new = sorted(new + accepted, key=lambda change: change.key)
@@ -103,15 +130,22 @@ def _write_cells(cursor: Cursor, keys: Sequence[KeyChange]) -> int:
     return sum(len(change.cells.points) + len(change.cells.holes) for change in new)
 
 
-def _overlapping(cursor: Cursor, keys: Sequence[KeyChange]) -> set[int]:
+def _met(cursor: Cursor, keys: Sequence[KeyChange]) -> tuple[set[int], set[int]]:
+    """Places of those that meet cells with an outcome, and of those on another grid than their key's first result."""
     cursor.execute(
         OVERLAPPING,
         (
             *_columns(change.key for change in keys),
             [ranges.literal(change.cells.covered()) for change in keys],
+            [change.cells.unit for change in keys],
+            [change.cells.value for change in keys],
         ),
     )
-    return {_integer(place) - 1 for (place,) in cursor}
+    met: set[int] = set()
+    foreign: set[int] = set()
+    for place, is_foreign in cursor:
+        (foreign if is_foreign else met).add(_integer(place) - 1)
+    return met, foreign
 
 
 def _settle(cursor: Cursor, met: Sequence[KeyChange]) -> list[tuple[Key, Settled]]:
@@ -140,10 +174,12 @@ def _clear(cursor: Cursor, settled: Sequence[tuple[Key, Settled]]) -> None:
         cursor.execute(DROP_CELLS.format(table="insight_series_incomplete_points"), parameters)
 
 
-def _add_coverage(cursor: Cursor, coverage: Iterable[tuple[Key, Iterable[tuple[int, Ranges]]]]) -> None:
+def _add_coverage(
+    cursor: Cursor, coverage: Iterable[tuple[Key, tuple[str, int], Iterable[tuple[int, Ranges]]]]
+) -> None:
     rows = [
-        (series_id, repo_id, rank, ranges.literal(cells))
-        for (series_id, repo_id), held in coverage
+        (series_id, repo_id, rank, unit, value, ranges.literal(cells))
+        for (series_id, repo_id), (unit, value), held in coverage
         for rank, cells in held
     ]
     if rows:
@@ -181,6 +217,28 @@ def _write_failures(cursor: Cursor, failures: Sequence[FailChange]) -> int:
             ),
         )
     return len(kept)
+
+
+def _write_snapshots(cursor: Cursor, snapshots: Sequence[tuple[Key, Snapshot]]) -> int:
+    if snapshots:
+        found = [snapshot for _, snapshot in snapshots]
+        cursor.execute(
+            ADD_SNAPSHOTS,
+            (
+                *_columns(key for key, _ in snapshots),
+                [one.value for one in found],
+                [
+                    None if one.captures is None else orjson.dumps(dict(one.captures)).decode()
+                    for one in found
+                ],
+                [one.commit for one in found],
+                [one.pushed_offset for one in found],
+                [one.rank for one in found],
+                [one.reason for one in found],
+                [one.counted_at for one in found],
+            ),
+        )
+    return len(snapshots)
 
 
 def _columns(keys: Iterable[Key]) -> tuple[list[str], list[int]]:

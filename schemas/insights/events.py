@@ -7,7 +7,7 @@ import msgspec
 
 from schemas.cells import check_frames
 from schemas.grid import TimeUnit
-from schemas.ids import SeriesIdentity, series_id
+from schemas.ids import SeriesIdentity, is_identity_json, series_id
 from schemas.limits import Creator, FieldError, Query, check_instant
 from schemas.registry import Audience, Instant, Part, PartNumber, Payload, SafeId, event
 from schemas.topics import Topic
@@ -63,6 +63,8 @@ class SeriesDefinition(Part, frozen=True, kw_only=True):
         )
         if self.series_id != computed:
             raise FieldError("series_id", f"has to be {computed}, which follows from the other fields")
+        if is_identity_json(self.query):
+            raise FieldError("query", "reads as the identity of another series, and would share its rows")
 
 
 @event(

@@ -15,7 +15,14 @@ from projections.generations import Generation, ensure_generation
 from projections.projection import Projection
 from schemas.codec import encode, new_event
 from schemas.envelope import Event, Position, Record
-from schemas.events import IncompleteCell, SearchCompleted, SearchFailed, SeriesResult
+from schemas.events import (
+    IncompleteCell,
+    SearchCompleted,
+    SearchFailed,
+    SeriesResult,
+    SnapshotCount,
+    SnapshotOutcome,
+)
 from schemas.grid import Interval, TimeUnit
 from schemas.ids import SeriesIdentity, series_id
 from schemas.registry import Payload
@@ -64,6 +71,7 @@ def result(
     incomplete: Mapping[int, tuple[int, str]] | None = None,
     series_id: str = SERIES,
     captures: Sequence[tuple[int, str, int]] | None = None,
+    snapshot: SnapshotCount | None = None,
 ) -> SeriesResult:
     """Monthly counts by grid index; ``covered`` is by default exactly these indexes."""
     if captures is not None:
@@ -77,6 +85,7 @@ def result(
             values=list(counts),
             captures=list(names),
             commit_refs=[0] * len(indexes),
+            snapshot=snapshot,
         )
     return SeriesResult(
         series_id=series_id,
@@ -86,6 +95,7 @@ def result(
         indexes=[index for index, value in values.items() if value],
         values=[value for value in values.values() if value],
         commit_refs=[0 for value in values.values() if value],
+        snapshot=snapshot,
         incomplete=[
             IncompleteCell(index=index, value=value, reason=reason, commit_ref=0)
             for index, (value, reason) in (incomplete or {}).items()
@@ -100,8 +110,10 @@ def completed(
     matcher: int = 1,
     request_id: str = "r-1",
     insight_id: int = 7,
+    pushed_offset: int | None = None,
+    tip: str | None = COMMIT,
 ) -> SearchCompleted:
-    """A result of one repository."""
+    """A result of one repository; of the push at ``pushed_offset``, where its series have snapshots."""
     return SearchCompleted(
         request_id=request_id,
         repository_id=repository_id,
@@ -111,6 +123,7 @@ def completed(
         engine="git",
         series=list(series),
         commits=[COMMIT],
+        snapshot=None if pushed_offset is None else SnapshotOutcome(commit=tip, pushed_offset=pushed_offset),
     )
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from projections.series_points import ranges
 from projections.series_points.cells import Hole, KeyCells, Point, rank, reduce, settle
 from projections.series_points.copy_rows import instant, point_rows
-from projections.series_points.fold import CAPTURE_MAX_BYTES, fold
+from projections.series_points.fold import fold
+from projections.series_points.labels import CAPTURE_MAX_BYTES
 from schemas.events import SearchCompleted
 from tests.support.projecting import COMMIT, SERIES, completed, foldings, result
 

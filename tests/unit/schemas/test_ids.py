@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.events import SeriesDefinition
+from schemas.grid import TimeUnit
 from schemas.ids import (
     EVENT_NAMESPACE,
     MAX_ID,
@@ -17,12 +19,14 @@ from schemas.ids import (
     aggregate_id,
     canonical_repository_name,
     derived_event_id,
+    is_identity_json,
     new_event_id,
     repository_id,
     series_id,
     series_identity_json,
     stable_id,
 )
+from schemas.limits import FieldError
 from tests.unit.schemas.files import VECTORS
 
 Vector = dict[str, Any]
@@ -138,3 +142,15 @@ def test_fresh_event_ids_are_ordered_by_time() -> None:
     assert ids == sorted(ids)
     assert len(set(ids)) == 100
     assert uuid.UUID(ids[0]).version == 7
+
+
+def test_a_query_that_reads_as_another_identity_is_no_query_of_a_series() -> None:
+    """Its plain id would be that of the other series: two grids in the same rows."""
+    other = SeriesIdentity(query="insights", unit="WEEK")
+    text = series_identity_json(other).decode()
+    same = series_id(SeriesIdentity(query=text))
+    assert same == series_id(other), "the plain rule hashes the text, the other one the JSON"
+    with pytest.raises(FieldError, match="identity of another series"):
+        SeriesDefinition(series_id=same, label="l", query=text, unit=TimeUnit.MONTH, value=1)
+    assert not is_identity_json('["a", "b"]')
+    assert not is_identity_json('["a')
