@@ -36,6 +36,7 @@ from api.http.headers import SecurityHeaders
 from api.http.live import LiveHub
 from api.http.measuring import Measuring
 from api.http.refusals import refusal
+from api.preview.counting import Previewer
 from infra.kafka.producer import Publisher
 from infra.postgres.connect import engine as make_engine
 from infra.postgres.role import Role
@@ -98,7 +99,7 @@ def make_context(
     settings: Settings, reader: Reader, publisher: Publisher, limits: OperationLimits
 ) -> AppContext:
     """What endpoints and pages share; also for callers without HTTP."""
-    services = Services(reader=reader, publisher=publisher, limits=limits, version=product_version())
+    services = Services(reader=reader, publisher=publisher, limits=limits, previewer=Previewer(settings.home), version=product_version())
     return AppContext(
         settings=settings,
         reader=reader,

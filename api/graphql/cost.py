@@ -42,6 +42,10 @@ LIST_SIZES: Final[dict[tuple[str, str], int]] = {
     ("RepositoryPoints", "points"): 12,
     ("InsightSeriesStatus", "incompleteDatapoints"): 4,
     ("AsOf", "positions"): 20,
+    ("Query", "searchInsightPreview"): 3,
+    ("Query", "searchInsightLivePreview"): 3,
+    ("InsightPreview", "series"): 3,
+    ("SearchInsightLivePreviewSeries", "points"): 7,
     ("Query", "siteSettings"): 10,
 }
 """What lists of objects without a page size usually hold; a test says that every one is here or inside a page."""

@@ -10,6 +10,7 @@ from api.auth.user import User
 from api.commands.errors import ApiError, Code
 from api.graphql.batches import Batch
 from api.graphql.limits import OperationLimits
+from api.preview.counting import Previewer
 from infra.kafka.producer import Publisher
 from projections.insights import queries as insights
 from projections.reading import Reader, Snapshot
@@ -29,6 +30,7 @@ class Services:
     reader: Reader
     publisher: Publisher
     limits: OperationLimits
+    previewer: Previewer
     version: str
 
 

@@ -13,6 +13,7 @@ from api.graphql.types import (
     freshness,
     insights,
     nodes,
+    previews,
     repositories,
     series,
     settings,
@@ -37,6 +38,7 @@ def executable_schema() -> GraphQLSchema:
         *definitions.bindables,
         *creating.bindables,
         *series.bindables,
+        *previews.bindables,
     ]
     return make_executable_schema(sources, *bindables, convert_names_case=True)
 

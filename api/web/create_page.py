@@ -11,6 +11,7 @@ from api.web.asking import Asked, PageContext, ask, shown
 from api.web.fields import FieldError
 from api.web.insight_form import FRAMES, InsightForm, blank_form, blank_row, check, graphql_input, read_form
 from api.web.palette import PALETTE
+from api.web.preview import NOTHING_YET, Preview, preview_of
 from api.web.rendering import page, render, see_other
 from api.web.templating import UNITS, count
 
@@ -23,7 +24,10 @@ class _Answer(msgspec.Struct, rename="camel"):
 
 
 class _Validation(_Answer):
+    """``notices``: what may surprise in a query that can be run."""
+
     is_valid: bool
+    notices: list[str] = []
     invalid_reason: str | None = None
     position: int | None = None
     length: int | None = None
@@ -87,6 +91,9 @@ def routes(context: PageContext) -> list[BaseRoute]:
             if number.isdigit() and int(number) < len(form.series) and len(form.series) > 1:
                 del form.series[int(number)]
             return await _form_page(context, request, form)
+        if action == "preview":
+            await _check_queries(context, request, form)
+            return await _form_page(context, request, form, await preview_of(context, request, form))
         check(form)
         await _check_queries(context, request, form)
         if form.problems:
@@ -95,10 +102,17 @@ def routes(context: PageContext) -> list[BaseRoute]:
 
     async def query(request: Request) -> Response:
         asked = request.query_params
-        problems = await _query_problems(
+        problems, notices = await _checked(
             context, request, asked.get("query", ""), asked.get("pattern", "literal")
         )
-        return JSONResponse({"problems": [msgspec.to_builtins(problem) for problem in problems]})
+        return JSONResponse(
+            {"problems": [msgspec.to_builtins(problem) for problem in problems], "notices": notices}
+        )
+
+    async def preview(request: Request) -> Response:
+        form = read_form(await request.form(max_files=0, max_fields=2000))
+        shown_part = await preview_of(context, request, form)
+        return render(context, request, "_preview.html", preview=shown_part, unit=form.unit)
 
     async def scope(request: Request) -> Response:
         criteria = request.query_params.get("criteria", "")
@@ -114,10 +128,13 @@ def routes(context: PageContext) -> list[BaseRoute]:
         Route("/insights/new", page(submit), methods=["POST"]),
         Route("/insights/new/query", page(query), methods=["GET"]),
         Route("/insights/new/scope", page(scope), methods=["GET"]),
+        Route("/insights/new/preview", page(preview), methods=["POST"]),
     ]
 
 
-async def _form_page(context: PageContext, request: Request, form: InsightForm) -> Response:
+async def _form_page(
+    context: PageContext, request: Request, form: InsightForm, preview: Preview = NOTHING_YET
+) -> Response:
     names = (
         await ask(context, request, "repository_names", {"first": _LISTED_REPOSITORIES}, _NamesAnswer)
     ).repositories
@@ -138,6 +155,8 @@ async def _form_page(context: PageContext, request: Request, form: InsightForm) 
         units=UNITS,
         frames=FRAMES,
         repositories=[node.name for node in names.nodes],
+        preview=preview,
+        unit=form.unit,
         total_repositories=names.total_count if names.total_count is not None else len(names.nodes),
         shown=shown("create_insight", example),
     )
@@ -163,7 +182,8 @@ async def _create(context: PageContext, request: Request, form: InsightForm) -> 
 async def _check_queries(context: PageContext, request: Request, form: InsightForm) -> None:
     """All queries and the scope at once, so that nobody mends one error to be shown the next."""
     for number, row in enumerate(form.series):
-        for problem in await _query_problems(context, request, row.query, row.pattern):
+        problems, row.query_notices = await _checked(context, request, row.query, row.pattern)
+        for problem in problems:
             form.refuse(f"query-{number}", problem)
     if form.scope == "criteria" and form.criteria:
         reason = await _scope_problem(context, request, form.criteria)
@@ -171,21 +191,21 @@ async def _check_queries(context: PageContext, request: Request, form: InsightFo
             form.refuse("criteria", FieldError(reason))
 
 
-async def _query_problems(
+async def _checked(
     context: PageContext, request: Request, query: str, pattern: str
-) -> list[FieldError]:
+) -> tuple[list[FieldError], list[str]]:
+    """What keeps a query from being run, and what may surprise in one that can be."""
     if not query.strip():
-        return []
+        return [], []
     variables = {"query": insight_form.with_pattern(query, pattern)}
     answer = (
         await ask(context, request, "validate_query", variables, _QueryValidated)
     ).validate_insight_query
     if answer.is_valid:
-        return []
+        return [], answer.notices
     place = {"position": answer.position, "length": answer.length}
-    return [
-        insight_form.query_error(answer.invalid_reason or "This query cannot be run.", query, pattern, place)
-    ]
+    reason = answer.invalid_reason or "This query cannot be run."
+    return [insight_form.query_error(reason, query, pattern, place)], []
 
 
 async def _scope_problem(context: PageContext, request: Request, criteria: str) -> str:

@@ -25,6 +25,7 @@ class SeriesRow(msgspec.Struct):
     pattern: str = "literal"
     colour: str = ""
     query_errors: list[FieldError] = []
+    query_notices: list[str] = []
     label_errors: list[FieldError] = []
 
 
@@ -144,10 +145,15 @@ def graphql_input(form: InsightForm) -> dict[str, object]:
         "timeScope": {"stepInterval": {"unit": form.unit, "value": int(form.value)}},
         "frames": FRAMES,
     }
+    return {**whole, "repositoryScope": graphql_scope(form)}
+
+
+def graphql_scope(form: InsightForm) -> dict[str, object]:
+    """``RepositoryScopeInput`` of a form."""
     scope: dict[str, object] = {"repositories": form.repositories if form.scope == "list" else []}
     if form.scope == "criteria":
         scope["repositoryCriteria"] = form.criteria
-    return {**whole, "repositoryScope": scope}
+    return scope
 
 
 def refuse_as_answered(form: InsightForm, errors: Sequence[GraphQLError]) -> None:

@@ -2,11 +2,13 @@
 // Without this module the form works by round trips to the server.
 
 const CHECK_AFTER_MS = 250;
+const PREVIEW_AFTER_MS = 500;
 
 const form = document.getElementById("new-insight");
 const rows = document.getElementById("series");
 const template = document.getElementById("series-template");
 const waiting = new Map();
+let previewed = "";
 
 /** Runs `check` once the typing has paused; an answer to an older text is dropped. */
 function soon(key, check, after = CHECK_AFTER_MS) {
@@ -38,6 +40,14 @@ function showProblems(input, problems) {
   else input.removeAttribute("aria-invalid");
 }
 
+/** What may surprise in a query that can be run. */
+function showNotices(input, notices) {
+  const place = document.getElementById(`${input.id}-notice`);
+  const text = notices.join(" ");
+  if (place.textContent !== text) place.textContent = text;
+  place.hidden = !text;
+}
+
 /** The message, and the text with the faulty place marked. */
 function problemNodes({ message, text, position, length }) {
   const words = document.createElement("span");
@@ -58,12 +68,54 @@ function checkQuery(row, after) {
   soon(
     input,
     async (signal) => {
-      if (!input.value.trim()) return showProblems(input, []);
-      const { problems } = await ask("/insights/new/query", { query: input.value, pattern, scope: scope() }, signal);
+      if (!input.value.trim()) {
+        showNotices(input, []);
+        return showProblems(input, []);
+      }
+      const { problems, notices } = await ask("/insights/new/query", { query: input.value, pattern, scope: scope() }, signal);
       showProblems(input, problems);
+      showNotices(input, notices);
     },
     after,
   );
+}
+
+/** Counts a sample of what the form says now; the answer to an older form is dropped, and its request with it. */
+function showPreview(after = PREVIEW_AFTER_MS) {
+  const fields = new URLSearchParams(new FormData(form));
+  const sent = [...fields].filter(([name]) => name !== "title" && name !== "key").join("&");
+  if (sent === previewed) return;
+  previewed = sent;
+  soon(
+    form,
+    async (signal) => {
+      const region = document.getElementById("preview");
+      region.setAttribute("aria-busy", "true");
+      try {
+        const answer = await fetch("/insights/new/preview", { method: "POST", body: fields, signal, headers: { Accept: "text/html" } });
+        if (!answer.ok) throw new Error(`the answer was ${answer.status}`);
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        fill(region, page.getElementById("preview"));
+      } catch (error) {
+        if (error.name !== "AbortError") previewed = "";
+        throw error;
+      } finally {
+        if (!signal.aborted) region.removeAttribute("aria-busy");
+      }
+    },
+    after,
+  );
+}
+
+/** Puts the new preview in the place of the old; the sentence that is read out is changed, not replaced. */
+function fill(region, fresh) {
+  const says = region.querySelector("#preview-says");
+  const next = fresh.querySelector("#preview-says");
+  says.className = next.className;
+  if (says.textContent !== next.textContent) says.textContent = next.textContent;
+  next.replaceWith(says);
+  region.replaceChildren(...document.importNode(fresh, true).childNodes);
+  region.querySelector("#preview-says").replaceWith(says);
 }
 
 const scope = () => form.elements.scope.value;
@@ -97,7 +149,7 @@ function renumber() {
     for (const element of row.querySelectorAll("[id], [name], [for], [aria-describedby]")) {
       for (const attribute of ["id", "name", "for", "aria-describedby"]) {
         const value = element.getAttribute(attribute);
-        if (value) element.setAttribute(attribute, value.replace(/^(query|label|pattern|colour)-\d+/, `$1-${i}`));
+        if (value) element.setAttribute(attribute, value.replace(/\b(query|label|pattern|colour)-\d+/g, `$1-${i}`));
       }
     }
     row.querySelector("[role=radiogroup]").setAttribute("aria-label", `Colour of series ${i + 1}`);
@@ -113,6 +165,7 @@ document.getElementById("add-series").addEventListener("click", (event) => {
   rows.append(row);
   renumber();
   if (free) free.checked = true;
+  showPreview();
   row.querySelector("[data-query]").focus();
 });
 
@@ -127,6 +180,7 @@ rows.addEventListener("click", (event) => {
   row.remove();
   renumber();
   for (const [kept, colour] of chosen) if (colour && kept !== row) colour.checked = true;
+  showPreview();
   beside?.querySelector("[data-query]").focus();
 });
 
@@ -139,6 +193,7 @@ form.addEventListener("input", (event) => {
     if (event.target.value === "criteria") document.getElementById("criteria").focus();
   }
   if (event.target.matches("#value, #unit")) showSpan();
+  showPreview();
   if (event.target.matches("#title") && event.target.value.trim()) showProblems(event.target, []);
 });
 
@@ -176,3 +231,4 @@ const invalid = document.getElementById("problems");
 if (invalid) invalid.focus();
 else if (!document.querySelector("#title").value) document.getElementById("title").focus();
 showSpan();
+if (rows.querySelector('[data-query]').value) showPreview(0);
