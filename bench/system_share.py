@@ -11,34 +11,26 @@ worker has handlers. Counts are asserted equal. ``system_share`` is the ratio of
 import argparse
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from pydantic import SecretStr
-
+from bench.running import SOURCE, register, running, until
 from bench.sample import sample_repository
-from infra.embedded.stack import start
-from infra.installation import set_up
 from infra.kafka.producer import Publisher
 from infra.postgres.connect import engine as make_engine
 from infra.postgres.role import Role
 from infra.settings import Settings
-from projections.generations import NotProjected
 from projections.reading import Reader
-from projections.repositories import queries as repository_rows
 from projections.series_points import queries as series_points
 from schemas.codec import new_event
-from schemas.events import InsightCreated, RepositoryRegistered, SeriesDefinition
+from schemas.events import InsightCreated, SeriesDefinition
 from schemas.grid import Interval, TimeUnit
-from schemas.ids import SeriesIdentity, aggregate_id, repository_id, series_id
+from schemas.ids import SeriesIdentity, aggregate_id, series_id
 from streams.hands import search_limits
 from streams.recordings.counter import Counted, CountTask
 from streams.recordings.pool import CountingPool
@@ -48,9 +40,6 @@ FRAMES: Final = 12
 UNIT: Final = TimeUnit.MONTH
 SAMPLES: Final = 12
 QUERIES: Final = ("return", "import", "class", "self", "assert", "TODO", "except", "yield")
-_SOURCE: Final = "//millstream/bench"
-_WAIT_S: Final = 120.0
-_POLL_S: Final = 0.005
 
 Values = dict[int, list[int]]
 """Counts by repository, ascending in time."""
@@ -60,13 +49,13 @@ def measure(repositories: Sequence[Path], rounds: int = 4) -> Mapping[str, float
     """``system_share`` and what it is made of (seconds, sums over the rounds). Raises SystemExit when counts differ."""
     with ExitStack() as undo:
         home = undo.enter_context(tempfile.TemporaryDirectory(prefix="millstream-bench-"))
-        settings = undo.enter_context(_system(Path(home)))
+        settings = undo.enter_context(running(Path(home)))
         publisher = undo.enter_context(Publisher(settings))
         database = make_engine(settings, Role.WORKER, pool_size=2, name="bench")
         undo.callback(database.dispose)
         reader = Reader(database)
         undo.callback(reader.close)
-        ids = _register(repositories, publisher, reader)
+        ids = register(repositories, publisher, reader)
         times = asyncio.run(_rounds(settings, ids, publisher, reader, rounds))
     engine_s, system_s = (sum(column) for column in zip(*times, strict=True))
     return {
@@ -134,7 +123,7 @@ def _whole_system(
         series=[definition],
         frames=FRAMES,
     )
-    publisher.publish([new_event(payload, source=_SOURCE, time=now)])
+    publisher.publish([new_event(payload, source=SOURCE, time=now)])
     started = time.perf_counter()
 
     def visible() -> bool:
@@ -142,78 +131,13 @@ def _whole_system(
             found = series_points.progress(snapshot.connection, [series]).get(series)
         return found is not None and found.repositories == len(ids) and found.open_cells == 0
 
-    _until(visible, f"the cells of {query!r}")
+    until(visible, f"the cells of {query!r}")
     system_s = time.perf_counter() - started
     values: Values = {number: [] for number in ids}
     with reader.snapshot(("series_points",)) as snapshot:
         for cell in series_points.per_repository(snapshot.connection, series):
             values[cell.repository_id].append(int(cell.value or 0))
     return values, system_s
-
-
-def _register(repositories: Sequence[Path], publisher: Publisher, reader: Reader) -> dict[int, Path]:
-    """Make the repositories known; the folder of each by id, once all are ready."""
-    ids: dict[int, Path] = {}
-    events = []
-    for number, path in enumerate(repositories):
-        name = f"bench.example/{number}/{path.name}"
-        ids[repository_id(name)] = path
-        payload = RepositoryRegistered(repository_id=repository_id(name), name=name, path=str(path))
-        events.append(new_event(payload, source=_SOURCE, time=datetime.now(UTC)))
-    publisher.publish(events)
-
-    def ready() -> bool:
-        try:
-            with reader.snapshot() as snapshot:
-                rows = repository_rows.by_ids(snapshot.connection, ids)
-        except NotProjected:
-            return False
-        failed = [row.clone_error for row in rows.values() if row.clone_state == "failed"]
-        if failed:
-            raise SystemExit(f"a repository is not readable: {failed[0]}")
-        return len(rows) == len(ids) and all(row.clone_state == "ready" for row in rows.values())
-
-    _until(ready, "the repositories to be ready")
-    return ids
-
-
-@contextmanager
-def _system(home: Path) -> Iterator[Settings]:
-    """A stack with projector and worker, gone afterwards."""
-    with start(home, report=lambda line: print(line, file=sys.stderr)) as stack:
-        settings = Settings(
-            home=home,
-            kafka_bootstrap=stack.endpoints.kafka_bootstrap,
-            database_url=SecretStr(stack.endpoints.database_url),
-        )
-        set_up(settings)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
-        environ = {**kept, "MILLSTREAM_HOME": str(home), "MILLSTREAM_LOG_LEVEL": "warning"}
-        children = [
-            subprocess.Popen(
-                [sys.executable, "-m", "api.cli.main", name], env=environ, stdin=subprocess.DEVNULL
-            )
-            for name in ("projector", "worker")
-        ]
-        try:
-            yield settings
-        finally:
-            for child in reversed(children):
-                child.terminate()
-            for child in children:
-                try:
-                    child.wait(20)
-                except subprocess.TimeoutExpired:
-                    child.kill()
-                    child.wait()
-
-
-def _until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + _WAIT_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"waited {_WAIT_S:.0f} s in vain for {what}")
-        time.sleep(_POLL_S)
 
 
 def samples(folder: Path) -> list[Path]:

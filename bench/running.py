@@ -1,0 +1,96 @@
+"""A whole system of its own for a benchmark: stack, projector and worker, gone afterwards."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from infra.embedded.stack import start
+from infra.installation import set_up
+from infra.kafka.producer import Publisher
+from infra.settings import Settings
+from projections.generations import NotProjected
+from projections.reading import Reader
+from projections.repositories import queries as repository_rows
+from schemas.codec import new_event
+from schemas.events import RepositoryRegistered
+from schemas.ids import repository_id
+
+SOURCE: Final = "//millstream/bench"
+WAIT_S: Final = 120.0
+_POLL_S: Final = 0.005
+
+
+def register(
+    repositories: Sequence[Path], publisher: Publisher, reader: Reader, wait_s: float = WAIT_S
+) -> dict[int, Path]:
+    """Make the repositories known; the folder of each by id, once all are ready."""
+    ids: dict[int, Path] = {}
+    events = []
+    for number, path in enumerate(repositories):
+        name = f"bench.example/{number}/{path.name}"
+        ids[repository_id(name)] = path
+        payload = RepositoryRegistered(repository_id=repository_id(name), name=name, path=str(path))
+        events.append(new_event(payload, source=SOURCE, time=datetime.now(UTC)))
+    publisher.publish(events)
+
+    def ready() -> bool:
+        try:
+            with reader.snapshot() as snapshot:
+                rows = repository_rows.by_ids(snapshot.connection, ids)
+        except NotProjected:
+            return False
+        failed = [row.clone_error for row in rows.values() if row.clone_state == "failed"]
+        if failed:
+            raise SystemExit(f"a repository is not readable: {failed[0]}")
+        return len(rows) == len(ids) and all(row.clone_state == "ready" for row in rows.values())
+
+    until(ready, "the repositories to be ready", wait_s, poll_s=1.0 if len(ids) > 500 else _POLL_S)
+    return ids
+
+
+@contextmanager
+def running(home: Path) -> Iterator[Settings]:
+    """A stack with projector and worker, gone afterwards."""
+    with start(home, report=lambda line: print(line, file=sys.stderr)) as stack:
+        settings = Settings(
+            home=home,
+            kafka_bootstrap=stack.endpoints.kafka_bootstrap,
+            database_url=SecretStr(stack.endpoints.database_url),
+        )
+        set_up(settings)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
+        environ = {**kept, "MILLSTREAM_HOME": str(home), "MILLSTREAM_LOG_LEVEL": "warning"}
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-m", "api.cli.main", name], env=environ, stdin=subprocess.DEVNULL
+            )
+            for name in ("projector", "worker")
+        ]
+        try:
+            yield settings
+        finally:
+            for child in reversed(children):
+                child.terminate()
+            for child in children:
+                try:
+                    child.wait(20)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    child.wait()
+
+
+def until(condition: Callable[[], bool], what: str, wait_s: float = WAIT_S, poll_s: float = _POLL_S) -> None:
+    """Wait for ``condition``. Raises SystemExit when it does not come true in ``wait_s``."""
+    deadline = time.monotonic() + wait_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"waited {wait_s:.0f} s in vain for {what}")
+        time.sleep(poll_s)
