@@ -4,6 +4,7 @@ A frame in which nothing is known has the value None: it is missing, and never 0
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Final
 import msgspec
 
 from projections.series_points.columns import NOT_COUNTED, RepositoryCell, SeriesColumns
+from projections.series_points.newest import NewestPoint
 from schemas.events import SeriesDefinition
 
 DEFAULT_LIMIT: Final = 20
@@ -48,10 +50,19 @@ class Cells(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
 
 
+class Newest(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest count of a line: the sum of its snapshots. No reason means complete."""
+
+    time: datetime
+    value: float
+    reasons: Sequence[str]
+
+
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One line. ``times``, ``values`` and ``reasons`` are parallel, oldest first; no reason means complete.
 
-    ``repositories`` are the ids that a filter left, None without a filter.
+    They end with ``snapshot`` where it is newer than every frame that has a value. ``repositories`` are the ids that
+    a filter left, None without a filter.
     """
 
     insight_id: int
@@ -62,6 +73,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     reasons: Sequence[Sequence[str]]
     cells: Cells
     repositories: frozenset[int] | None = None
+    snapshot: Newest | None = None
 
     @property
     def series_id(self) -> str:
@@ -94,13 +106,15 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Frames(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a series at each of its frames, over some set of repositories."""
+    """What is known of a series at each of its frames and now, over some set of repositories."""
 
     times: Sequence[datetime]
     values: Sequence[float | None]
     reasons: Sequence[Sequence[str]]
     cells: Cells
     captures: Mapping[str, Mapping[datetime, float]] = {}
+    snapshot: Newest | None = None
+    newest_captures: Mapping[str, float] = {}
 
 
 NOTHING: Final = Frames(times=(), values=(), reasons=(), cells=Cells())
@@ -144,6 +158,32 @@ def frames_of_cells(cells: Iterable[RepositoryCell], repositories: Collection[in
             tuple(sorted({reason for cell in by_time[time] if (reason := reason_of(cell))})) for time in times
         ],
         cells=Cells(planned=len(states), done=len(states) - open_cells, open=open_cells, failed=failed),
+        captures=captures,
+    )
+
+
+def with_newest(frames: Frames, newest: NewestPoint | None) -> Frames:
+    """``frames`` with their newest count behind them.
+
+    Where a frame with a value is as new, that frame is the end of the line: the same state is not drawn twice. A
+    frame that is planned and not counted yet may stand behind it.
+    """
+    if newest is None:
+        return frames
+    snapshot = Newest(time=newest.time, value=newest.value, reasons=tuple(sorted(newest.reasons)))
+    frames = msgspec.structs.replace(frames, snapshot=snapshot, newest_captures=newest.captures)
+    counted = [time for time, value in zip(frames.times, frames.values, strict=True) if value is not None]
+    if counted and counted[-1] >= newest.time:
+        return frames
+    place = bisect_left(frames.times, newest.time)
+    captures = {label: {**values} for label, values in frames.captures.items()}
+    for label, value in newest.captures.items():
+        captures.setdefault(label, {})[newest.time] = value
+    return msgspec.structs.replace(
+        frames,
+        times=[*frames.times[:place], newest.time, *frames.times[place:]],
+        values=[*frames.values[:place], newest.value, *frames.values[place:]],
+        reasons=[*frames.reasons[:place], snapshot.reasons, *frames.reasons[place:]],
         captures=captures,
     )
 
@@ -213,7 +253,14 @@ def _line(
         reasons=frames.reasons,
         cells=frames.cells,
         repositories=repositories,
+        snapshot=None if frames.snapshot is None else _of_capture(frames, frames.snapshot, capture),
     )
+
+
+def _of_capture(frames: Frames, snapshot: Newest, capture: str | None) -> Newest:
+    if capture is None:
+        return snapshot
+    return msgspec.structs.replace(snapshot, value=frames.newest_captures.get(capture, 0.0))
 
 
 def _sum(cells: Sequence[RepositoryCell]) -> float | None:

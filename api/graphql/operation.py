@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 from api.auth.user import User
 from api.commands.errors import ApiError, Code
@@ -51,13 +52,26 @@ class Reads:
         self.cells: Batch[str, list[points.RepositoryCell]] = Batch(
             lambda ids: points.cells_of(connection, ids)
         )
+        self.newest: Batch[str, points.NewestPoint] = Batch(
+            lambda ids: points.newest_points(connection, ids, self.removed)
+        )
+        self.snapshots: Batch[str, dict[int, points.RepositorySnapshot]] = Batch(
+            lambda ids: points.snapshots(connection, ids)
+        )
         self.jobs: Batch[int, recordings.Progress] = Batch(lambda ids: recordings.progress(connection, ids))
+
+    @cached_property
+    def removed(self) -> frozenset[int]:
+        """Repositories that are not followed any more."""
+        return frozenset(repositories.removed_ids(self.snapshot.connection))
 
     def _load_series(self, insight_ids: Collection[int]) -> dict[int, tuple[SeriesDefinition, ...]]:
         found = insights.series_of(self.snapshot.connection, insight_ids)
         every = [one for series in found.values() for one in series]
         self.columns.announce(one.series_id for one in every)
         self.cells.announce(one.series_id for one in every)
+        self.newest.announce(one.series_id for one in every)
+        self.snapshots.announce(one.series_id for one in every)
         self.captures.announce(one.series_id for one in every if one.kind is SeriesKind.CAPTURE)
         self.repositories.announce(each for one in every for each in one.repositories or ())
         return found

@@ -1,6 +1,6 @@
 """``InsightsSeries``: points, columns, status, and the same by repository."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import msgspec
@@ -9,11 +9,13 @@ from ariadne import InterfaceType, ObjectType
 from api.graphql.lines import (
     NOTHING,
     Line,
+    Newest,
     frames_of_cells,
     frames_of_columns,
     lines_of,
     reason_of,
     shown,
+    with_newest,
 )
 from api.graphql.operation import Operation
 from api.graphql.scalars import rfc3339
@@ -21,13 +23,14 @@ from api.graphql.types.info import Info, operation_of
 from api.graphql.types.insights import ViewSource, definitions, view_type
 from projections.repositories.queries import Repository
 from projections.series_points.columns import NOT_COUNTED
-from projections.series_points.queries import RepositoryCell
+from projections.series_points.queries import RepositoryCell, newest_of
 from schemas.events import SeriesDefinition, SeriesKind
 from schemas.grid import Interval
 from schemas.topics import Topic
 from streams.search import regex
 
 series_type = ObjectType("InsightsSeries")
+snapshot_type = ObjectType("InsightsSeriesSnapshot")
 status_type = ObjectType("InsightSeriesStatus")
 alert_type = InterfaceType("IncompleteDatapointAlert")
 alert_repositories = ObjectType("GenericIncompleteDatapointAlert")
@@ -152,14 +155,36 @@ def resolve_incomplete(series: SeriesSource, _: Info) -> list[IncompletePoint]:
     ]
 
 
+@series_type.field("snapshot")
+def resolve_snapshot(series: SeriesSource, _: Info) -> Newest | None:
+    return series.line.snapshot
+
+
+@snapshot_type.field("dateTime")
+def resolve_snapshot_time(snapshot: Newest, _: Info) -> datetime:
+    return snapshot.time
+
+
+@snapshot_type.field("isIncomplete")
+def resolve_snapshot_incomplete(snapshot: Newest, _: Info) -> bool:
+    return bool(snapshot.reasons)
+
+
 @series_type.field("perRepository")
 def resolve_per_repository(
     series: SeriesSource, info: Info, time: datetime | None = None
 ) -> list[RepositoryPoints]:
     operation, line = operation_of(info), series.line
-    interval = _interval(line.definition)
-    wanted = set(line.times) if time is None else {interval.instant(interval.index_at(time))}
     by_repository: dict[int, list[RepositoryPoint]] = {}
+    newest = line.snapshot
+    if newest is not None and newest.time in line.times and time in (None, newest.time):
+        for repository_id, point in _newest_points(operation, line, newest):
+            by_repository.setdefault(repository_id, []).append(point)
+    if newest is not None and time == newest.time and by_repository:
+        wanted: set[datetime] = set()
+    else:
+        interval = _interval(line.definition)
+        wanted = set(line.times) if time is None else {interval.instant(interval.index_at(time))}
     for cell in _cells(operation, line):
         if cell.time in wanted:
             by_repository.setdefault(cell.repository_id, []).append(_point(line, cell))
@@ -256,6 +281,13 @@ def resolve_alert_repositories(alert: Alert, info: Info) -> list[Repository]:
         for cell in _cells(operation, alert.series.line)
         if cell.time == alert.time and reason_of(cell) == alert.reason
     }
+    newest = alert.series.line.snapshot
+    if newest is not None and newest.time == alert.time:
+        affected |= {
+            repository_id
+            for repository_id, point in _newest_points(operation, alert.series.line, newest)
+            if point.reason == alert.reason
+        }
     return operation.reads.repositories.of(sorted(affected))
 
 
@@ -263,11 +295,14 @@ def _lines(operation: Operation, view: ViewSource, one: SeriesDefinition) -> lis
     reads, chosen = operation.reads, view.chosen
     if chosen.repositories is not None:
         cells = reads.cells.get(one.series_id) or []
-        return lines_of(view.row.id, one, frames_of_cells(cells, chosen.repositories), chosen.repositories)
+        planned = {cell.repository_id for cell in cells if cell.repository_id in chosen.repositories}
+        newest = newest_of(reads.snapshots.get(one.series_id) or {}, planned - reads.removed)
+        frames = with_newest(frames_of_cells(cells, chosen.repositories), newest)
+        return lines_of(view.row.id, one, frames, chosen.repositories)
     columns = operation.reads.columns.get(one.series_id)
     captures = reads.captures.get(one.series_id) if one.kind is SeriesKind.CAPTURE else None
     frames = NOTHING if columns is None else frames_of_columns(columns, captures or {})
-    return lines_of(view.row.id, one, frames)
+    return lines_of(view.row.id, one, with_newest(frames, reads.newest.get(one.series_id)))
 
 
 def _loading(operation: Operation, view: ViewSource, one: SeriesDefinition) -> bool:
@@ -287,6 +322,27 @@ def _loading(operation: Operation, view: ViewSource, one: SeriesDefinition) -> b
 def _applied(operation: Operation, projection: str) -> int:
     positions = operation.reads.snapshot.applied.get(projection, ())
     return sum(position.next_offset for position in positions if position.topic == Topic.INSIGHTS)
+
+
+def _newest_points(operation: Operation, line: Line, newest: Newest) -> Iterator[tuple[int, RepositoryPoint]]:
+    """The snapshot of a line, repository by repository."""
+    reads = operation.reads
+    for repository_id, row in sorted((reads.snapshots.get(line.definition.series_id) or {}).items()):
+        if repository_id in reads.removed or (
+            line.repositories is not None and repository_id not in line.repositories
+        ):
+            continue
+        value = row.value if line.capture is None else (row.captures or {}).get(line.capture, 0)
+        yield (
+            repository_id,
+            RepositoryPoint(
+                date_time=newest.time,
+                value=float(value),
+                complete=row.reason is None,
+                reason=row.reason,
+                commit=row.commit,
+            ),
+        )
 
 
 def _cells(operation: Operation, line: Line) -> list[RepositoryCell]:
@@ -330,4 +386,4 @@ def _diff_query(scope: str, line: Line, before: datetime | None, time: datetime)
     return f"{scope}{after}before:{rfc3339(time)} type:diff {line.definition.query}"
 
 
-bindables = [series_type, status_type, alert_type, alert_repositories, timeout_repositories]
+bindables = [series_type, snapshot_type, status_type, alert_type, alert_repositories, timeout_repositories]

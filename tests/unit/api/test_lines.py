@@ -11,13 +11,15 @@ from api.graphql.lines import (
     DisplayOptions,
     Frames,
     Line,
+    Newest,
     SortDirection,
     SortMode,
     frames_of_cells,
     lines_of,
     shown,
+    with_newest,
 )
-from projections.series_points.queries import RepositoryCell
+from projections.series_points.queries import NewestPoint, RepositoryCell
 from schemas.events import SeriesDefinition, SeriesKind
 from schemas.grid import TimeUnit
 from schemas.ids import SeriesIdentity, series_id
@@ -123,3 +125,54 @@ def test_limits_keep_the_first_lines_and_the_newest_frames() -> None:
     lines = [line("a", 3.0, 2.0, 1.0), line("b", 0.0, 0.0, 9.0)]
     (one,) = shown(lines, DisplayOptions(limit=1, samples=2))
     assert (one.label, list(one.times), list(one.values)) == ("b", [FEBRUARY, MARCH], [0.0, 9.0])
+
+
+APRIL = datetime(2026, 4, 9, 12, 30, tzinfo=UTC)
+
+
+def test_the_newest_count_is_the_last_point() -> None:
+    newest = NewestPoint(time=APRIL, value=9, reasons={"timeout": 2, "not-counted": 1})
+    (drawn,) = lines_of(7, SERIES, with_newest(frames([1, 2, 3]), newest))
+    assert list(drawn.times) == [JANUARY, FEBRUARY, MARCH, APRIL]
+    assert list(drawn.values) == [1, 2, 3, 9]
+    assert list(drawn.reasons) == [(), (), (), ("not-counted", "timeout")]
+    assert drawn.snapshot == Newest(time=APRIL, value=9, reasons=("not-counted", "timeout"))
+    assert drawn.newest_value == 9
+    assert list(drawn.newest(2).times) == [MARCH, APRIL]
+
+
+def test_a_frame_that_is_as_new_ends_the_line() -> None:
+    newest = NewestPoint(time=MARCH, value=9, reasons={})
+    (drawn,) = lines_of(7, SERIES, with_newest(frames([1, 2, 3]), newest))
+    assert list(drawn.values) == [1, 2, 3]
+    assert drawn.snapshot == Newest(time=MARCH, value=9, reasons=())
+
+
+def test_a_frame_that_is_awaited_does_not_hide_it() -> None:
+    newest = NewestPoint(time=datetime(2026, 2, 20, tzinfo=UTC), value=9, reasons={})
+    (drawn,) = lines_of(7, SERIES, with_newest(frames([1, 2, None]), newest))
+    assert list(drawn.values) == [1, 2, 9, None]
+    assert list(drawn.times) == sorted(drawn.times)
+
+
+def test_without_a_snapshot_there_is_no_extra_point() -> None:
+    (drawn,) = lines_of(7, SERIES, with_newest(frames([1, None]), None))
+    assert (list(drawn.values), drawn.snapshot) == ([1, None], None)
+
+
+def test_each_captured_value_has_its_newest_count() -> None:
+    identity = series_id(SeriesIdentity(query="q", kind="capture"))
+    capture = msgspec.structs.replace(SERIES, kind=SeriesKind.CAPTURE, series_id=identity)
+    newest = NewestPoint(time=APRIL, value=9, reasons={}, captures={"2": 5.0, "3": 4.0})
+    known = frames([3, 4], {"1": {JANUARY: 3.0}, "2": {FEBRUARY: 4.0}})
+    drawn = {one.capture: one for one in lines_of(7, capture, with_newest(known, newest))}
+    assert {label: list(one.values) for label, one in drawn.items()} == {
+        "1": [3, 0, 0],
+        "2": [0, 4, 5],
+        "3": [0, 0, 4],
+    }
+    assert {label: one.snapshot.value for label, one in drawn.items() if one.snapshot} == {
+        "1": 0,
+        "2": 5,
+        "3": 4,
+    }
