@@ -48,7 +48,7 @@ class NewestPoint(msgspec.Struct, frozen=True, kw_only=True):
 _ROWS: Final = """
 select s.series_id, s.repo_id, s.value, s.captures, s.commit, s.pushed_offset, s.rank, s.reason, s.counted_at
 from series_points.series_points_snapshots s join series_points.series_planned p using (series_id, repo_id)
-where s.series_id = any(:ids)
+where s.series_id = any(:ids) and (:everywhere or s.repo_id = any(:repositories))
 """
 
 _SUMS: Final = """
@@ -70,11 +70,19 @@ group by 1, 2
 
 
 def snapshots(
-    connection: Connection, series_ids: Collection[str]
+    connection: Connection, series_ids: Collection[str], repository_ids: Collection[int] | None = None
 ) -> dict[str, dict[int, RepositorySnapshot]]:
-    """By series and repository: every planned one that has a snapshot, removed repositories too."""
+    """By series and repository: every planned one that has a snapshot, removed repositories too.
+
+    ``repository_ids`` None: of all repositories.
+    """
     found: dict[str, dict[int, RepositorySnapshot]] = {series_id: {} for series_id in series_ids}
-    for row in connection.execute(text(placed(connection, _ROWS)), {"ids": sorted(found)}):
+    bindings = {
+        "ids": sorted(found),
+        "everywhere": repository_ids is None,
+        "repositories": list(repository_ids or ()),
+    }
+    for row in connection.execute(text(placed(connection, _ROWS)), bindings):
         found[row.series_id][row.repo_id] = RepositorySnapshot(
             value=row.value,
             captures=row.captures,

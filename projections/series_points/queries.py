@@ -33,7 +33,7 @@ from projections.series_points.columns import (
     Sources,
     assemble,
 )
-from projections.series_points.known import KnownCells, known_cells
+from projections.series_points.known import KnownCells, known_cells, not_planned
 from projections.series_points.newest import (
     NewestPoint,
     RepositorySnapshot,
@@ -59,6 +59,7 @@ __all__ = [
     "known_cells",
     "newest_of",
     "newest_points",
+    "not_planned",
     "per_repository",
     "progress",
     "snapshots",

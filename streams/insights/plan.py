@@ -20,20 +20,15 @@ from schemas.events import (
     RecordingRequest,
     RequestedSeries,
     SeriesDefinition,
+    SnapshotTarget,
 )
 from schemas.grid import Interval
 from schemas.ids import derived_event_id
+from streams.insights.cells import Cells, Pair, subtract
+from streams.insights.requests import NOMINAL_CHANGES, frames_cost, requested, size_bytes, splits
 from streams.insights.scope import Repository, repositories_in_scope
 
 MAX_PART_REPOSITORIES: Final = 20_000
-MAX_REQUEST_BYTES: Final = 256 * 1024
-NOMINAL_FILES: Final = 1_000
-"""Files that a repository is taken to have until it was counted: costs are compared, not believed."""
-
-Cells = Sequence[IndexRange]
-"""Disjoint half-open ranges of grid indexes, ascending."""
-Pair = tuple[str, int]
-"""(series id, repository id)."""
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,11 +41,24 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     series: tuple[SeriesDefinition, ...]
 
 
+class Newest(msgspec.Struct, frozen=True):
+    """The newest state of each repository that has one, and the offset of the push that each pair's snapshot shows."""
+
+    targets: Mapping[int, SnapshotTarget] = {}
+    counted: Mapping[Pair, int] = {}
+
+    def wanted(self, series_id: str, repository_id: int) -> bool:
+        """Whether the pair has no snapshot of that state."""
+        target = self.targets.get(repository_id)
+        return target is not None and self.counted.get((series_id, repository_id), -1) < target.pushed_offset
+
+
 class Known(msgspec.Struct, frozen=True):
     """Cells by (series, repository): ``covered`` need no counting, ``planned`` have been announced."""
 
     covered: Mapping[Pair, Cells] = {}
     planned: Mapping[Pair, Cells] = {}
+    newest: Newest = Newest()
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -87,9 +95,14 @@ def planned_cells(definition: Definition, series: SeriesDefinition) -> IndexRang
 
 
 def requests_of(
-    definition: Definition, scopes: Sequence[Scope], covered: Mapping[Pair, Cells]
+    definition: Definition,
+    scopes: Sequence[Scope],
+    covered: Mapping[Pair, Cells],
+    newest: Newest = Newest(),  # noqa: B008 - frozen
 ) -> Iterator[RecordingRequest]:
     """What has to be asked for: one request per repository, or several where it would be too large.
+
+    The newest state is counted in the same pass, so that a chart has its last point from the start.
 
     Series stand in the order of the definition, however the pair was met. Which of them stand in which split
     does not depend on what is covered already, and the id follows from them: a plan made again after some
@@ -103,21 +116,38 @@ def requests_of(
     asked: dict[str, RequestedSeries] = {}
     for series in definition.series:
         if series.series_id not in asked:
-            asked[series.series_id] = _requested(series, [planned_cells(definition, series)])
-    sizes = {series_id: len(msgspec.json.encode(one)) for series_id, one in asked.items()}
+            asked[series.series_id] = requested(series, [planned_cells(definition, series)])
+    sizes = {series_id: size_bytes(one) for series_id, one in asked.items()}
     for repository_id, chosen in sorted(by_repository.items()):
-        splits = _splits([one for series_id, one in asked.items() if series_id in chosen], sizes)
-        for number, split in enumerate(splits, start=1):
+        together = splits([one for series_id, one in asked.items() if series_id in chosen], sizes)
+        for number, split in enumerate(together, start=1):
             open_series = [
                 left
                 for one in split
-                if (left := _without(one, covered.get((one.series_id, repository_id), ())))
+                if (
+                    left := _left(
+                        one,
+                        covered.get((one.series_id, repository_id), ()),
+                        newest.wanted(one.series_id, repository_id),
+                    )
+                )
             ]
             if open_series:
-                request_id = request_id_of(
-                    definition.insight_id, repository_id, [one.series_id for one in split]
+                has_snapshot = any(one.snapshot for one in open_series)
+                yield RecordingRequest(
+                    request_id=request_id_of(
+                        definition.insight_id, repository_id, [one.series_id for one in split]
+                    ),
+                    repository_id=repository_id,
+                    insight_id=definition.insight_id,
+                    creator=definition.creator,
+                    lane=Lane.BACKFILL,
+                    series=open_series,
+                    cost=frames_cost(open_series) + has_snapshot * NOMINAL_CHANGES,
+                    split=number,
+                    of=len(together),
+                    snapshot=newest.targets[repository_id] if has_snapshot else None,
                 )
-                yield _request(definition, repository_id, request_id, open_series, number, len(splits))
 
 
 def request_id_of(insight_id: int, repository_id: int, series_ids: Sequence[str]) -> str:
@@ -133,23 +163,40 @@ def plans_of(
     max_repositories: int = MAX_PART_REPOSITORIES,
 ) -> list[BackfillPlanned]:
     """The plan in parts of at most ``max_repositories``. A plan without repositories is one empty part."""
+    planned = [
+        PlannedScope(
+            series=[_planned(definition, series) for series in scope.series],
+            repositories=list(scope.repositories),
+        )
+        for scope in scopes
+    ]
+    return plan_parts(definition.insight_id, planned, cause, waited_for, max_repositories)
+
+
+def plan_parts(
+    insight_id: int,
+    scopes: Iterable[PlannedScope],
+    cause: PlanCause,
+    waited_for: Sequence[str],
+    max_repositories: int = MAX_PART_REPOSITORIES,
+) -> list[BackfillPlanned]:
+    """``scopes`` in events of at most ``max_repositories`` each; one empty part where there are none."""
     parts: list[list[PlannedScope]] = [[]]
     room = max_repositories
     for scope in scopes:
-        lines = [_planned(definition, series) for series in scope.series]
-        left = list(scope.repositories)
+        left = scope.repositories
         while True:
             if room == 0:
                 parts.append([])
                 room = max_repositories
             taken, left = left[:room], left[room:]
-            parts[-1].append(PlannedScope(series=lines, repositories=taken))
+            parts[-1].append(PlannedScope(series=scope.series, repositories=taken))
             room -= len(taken)
             if not left:
                 break
     return [
         BackfillPlanned(
-            insight_id=definition.insight_id,
+            insight_id=insight_id,
             cause=cause,
             scopes=part,
             part=number,
@@ -169,49 +216,10 @@ def plan_id(plan: BackfillPlanned, repository_id: int | None = None) -> str:
 def is_announced(definition: Definition, scopes: Sequence[Scope], planned: Mapping[Pair, Cells]) -> bool:
     """Whether every cell of the scopes has been planned before (requests go out before plans: all is asked)."""
     return all(
-        not _subtract([planned_cells(definition, series)], planned.get((series.series_id, repository_id), ()))
+        not subtract([planned_cells(definition, series)], planned.get((series.series_id, repository_id), ()))
         for scope in scopes
         for series in scope.series
         for repository_id in scope.repositories
-    )
-
-
-def _request(
-    definition: Definition,
-    repository_id: int,
-    request_id: str,
-    series: list[RequestedSeries],
-    split: int,
-    of: int,
-) -> RecordingRequest:
-    frames = {
-        (one.unit, one.value, index)
-        for one in series
-        for start, end in one.frames
-        for index in range(start, end)
-    }
-    return RecordingRequest(
-        request_id=request_id,
-        repository_id=repository_id,
-        insight_id=definition.insight_id,
-        creator=definition.creator,
-        lane=Lane.BACKFILL,
-        series=series,
-        cost=float(NOMINAL_FILES * len(frames)),
-        split=split,
-        of=of,
-    )
-
-
-def _requested(series: SeriesDefinition, frames: list[IndexRange]) -> RequestedSeries:
-    return RequestedSeries(
-        series_id=series.series_id,
-        query=series.query,
-        unit=series.unit,
-        value=series.value,
-        frames=frames,
-        kind=series.kind,
-        pattern_type=series.pattern_type,
     )
 
 
@@ -226,36 +234,9 @@ def _planned(definition: Definition, series: SeriesDefinition) -> PlannedSeries:
     )
 
 
-def _splits(series: Sequence[RequestedSeries], sizes: Mapping[str, int]) -> list[list[RequestedSeries]]:
-    splits: list[list[RequestedSeries]] = [[]]
-    size_bytes = 0
-    for one in series:
-        if splits[-1] and size_bytes + sizes[one.series_id] > MAX_REQUEST_BYTES:
-            splits.append([])
-            size_bytes = 0
-        splits[-1].append(one)
-        size_bytes += sizes[one.series_id]
-    return splits
-
-
-def _without(series: RequestedSeries, covered: Cells) -> RequestedSeries | None:
-    if not covered:
-        return series
-    left = _subtract(series.frames, covered)
-    return msgspec.structs.replace(series, frames=left) if left else None
-
-
-def _subtract(ranges: Iterable[IndexRange], taken: Cells) -> list[IndexRange]:
-    left: list[IndexRange] = []
-    for start, end in ranges:
-        for taken_start, taken_end in sorted(taken):
-            if taken_end <= start or taken_start >= end:
-                continue
-            if taken_start > start:
-                left.append((start, taken_start))
-            start = max(start, taken_end)
-            if start >= end:
-                break
-        if start < end:
-            left.append((start, end))
-    return left
+def _left(series: RequestedSeries, covered: Cells, snapshot: bool) -> RequestedSeries | None:
+    """What is still to be counted of it; None when that is nothing."""
+    frames = subtract(series.frames, covered)
+    if not frames and not snapshot:
+        return None
+    return msgspec.structs.replace(series, frames=frames, snapshot=snapshot)

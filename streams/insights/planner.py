@@ -12,10 +12,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from projections.insights import queries as insights
 from projections.reading import Reader
-from projections.repositories import queries as repositories
-from projections.series_points import queries as series_points
 from schemas.codec import new_event
 from schemas.envelope import Event
 from schemas.events import (
@@ -27,6 +24,7 @@ from schemas.events import (
 )
 from schemas.topics import Topic
 from streams.agent import AgentSpec, Context, Outgoing, Received
+from streams.insights.knowledge import DEFINITIONS, RESULTS, TOPICS, Defined, Knowledge
 from streams.insights.plan import (
     Definition,
     Known,
@@ -38,15 +36,11 @@ from streams.insights.plan import (
     scopes_by_repository,
     scopes_of,
 )
-from streams.insights.scope import Repository
 from streams.obligations.names import Owing, renewed
 from streams.projected import EndsOfTopics, Wait
 
 SOURCE: Final = "//millstream/planner"
 _CHUNK_PAIRS: Final = 5_000
-_DEFINITIONS: Final = {"insights": (Topic.INSIGHTS,), "repositories": (Topic.REPOSITORIES,)}
-_RESULTS: Final = {"series_points": (Topic.INSIGHTS, Topic.RESULTS)}
-_TOPICS: Final = (Topic.INSIGHTS, Topic.REPOSITORIES, Topic.RESULTS)
 _log = structlog.get_logger()
 
 
@@ -65,6 +59,7 @@ class Planner:
     def __init__(self, reader: Reader, log_ends: EndsOfTopics) -> None:
         self._reader = reader
         self._log_ends = log_ends
+        self._knowledge = Knowledge(reader)
 
     @property
     def specs(self) -> tuple[AgentSpec, ...]:
@@ -87,48 +82,55 @@ class Planner:
 
     async def insights_created(self, batch: Sequence[Received], context: Context) -> Sequence[Outgoing]:
         """Plan each new insight, or one whose plan did not come, over all repositories there are."""
-        causes = _causes(batch, Owing.INSIGHT_PLAN)
-        if not causes:
+        if not _causes(batch, Owing.INSIGHT_PLAN):
             return ()
-        wait = await Wait.on_receipt(self._reader, self._log_ends, _TOPICS)
-        await wait.passed(_DEFINITIONS)
-        definitions, known_repositories = await asyncio.to_thread(self._read_definitions)
+        wait, causes = await self._judged(batch, Owing.INSIGHT_PLAN)
+        defined = await asyncio.to_thread(self._knowledge.defined)
         plans = await asyncio.to_thread(
             lambda: [
-                Plan(one, scopes_of(one, known_repositories), causes[one.insight_id], None)
-                for one in definitions
+                Plan(one, scopes_of(one, defined.repositories), causes[one.insight_id], None)
+                for one in defined.definitions
                 if one.insight_id in causes
             ]
         )
-        await self._publish(plans, wait, PlanCause.INSIGHT_CREATED, context)
+        await self._publish(plans, defined, wait, PlanCause.INSIGHT_CREATED, context)
         return ()
 
     async def repositories_registered(
         self, batch: Sequence[Received], context: Context
     ) -> Sequence[Outgoing]:
         """Plan each new repository, or one whose plans did not come, for all insights whose scope it is in."""
-        causes = _causes(batch, Owing.REPOSITORY_PLAN)
-        if not causes:
+        if not _causes(batch, Owing.REPOSITORY_PLAN):
             return ()
-        wait = await Wait.on_receipt(self._reader, self._log_ends, _TOPICS)
-        await wait.passed(_DEFINITIONS)
-        definitions, known_repositories = await asyncio.to_thread(self._read_definitions)
-        new = [repository for repository in known_repositories if repository.id in causes]
+        wait, causes = await self._judged(batch, Owing.REPOSITORY_PLAN)
+        defined = await asyncio.to_thread(self._knowledge.defined, causes)
         plans = await asyncio.to_thread(
             lambda: [
                 Plan(definition, scopes, causes[repository_id], repository_id)
-                for definition in definitions
-                for repository_id, scopes in scopes_by_repository(scopes_of(definition, new)).items()
+                for definition in defined.definitions
+                for repository_id, scopes in scopes_by_repository(
+                    scopes_of(definition, defined.repositories)
+                ).items()
             ]
         )
-        await self._publish(plans, wait, PlanCause.REPOSITORY_REGISTERED, context)
+        await self._publish(plans, defined, wait, PlanCause.REPOSITORY_REGISTERED, context)
         return ()
 
-    async def _publish(self, plans: Sequence[Plan], wait: Wait, cause: PlanCause, context: Context) -> None:
+    async def _judged(self, batch: Sequence[Received], owing: Owing) -> tuple[Wait, dict[int, Event]]:
+        """What was waited for, and the accepted events of ``batch`` by aggregate."""
+        wait = await Wait.on_receipt(self._reader, self._log_ends, TOPICS)
+        await wait.passed(DEFINITIONS)
+        return wait, _causes(await asyncio.to_thread(self._knowledge.accepted, batch), owing)
+
+    async def _publish(
+        self, plans: Sequence[Plan], defined: Defined, wait: Wait, cause: PlanCause, context: Context
+    ) -> None:
         if not plans:
             return
-        await wait.passed(_RESULTS)
-        known = await asyncio.to_thread(self._read_known, plans)
+        await wait.passed(RESULTS)
+        series_ids = {series.series_id for plan in plans for scope in plan.scopes for series in scope.series}
+        only = {plan.repository_id for plan in plans if plan.repository_id is not None}
+        known = await asyncio.to_thread(self._knowledge.known, series_ids, only or None, defined.targets)
         new = [
             plan
             for plan in plans
@@ -146,34 +148,6 @@ class Planner:
                 requests=len(asked),
                 plans=len(announced),
             )
-
-    def _read_definitions(self) -> tuple[list[Definition], list[Repository]]:
-        with self._reader.snapshot(("insights", "repositories")) as snapshot:
-            definitions = insights.definitions_for_planning(snapshot.connection)
-            followed = repositories.all_repositories(snapshot.connection) if definitions else []
-        return (
-            [
-                Definition(
-                    insight_id=one.insight_id,
-                    creator=one.creator,
-                    created_at=one.created_at,
-                    frames=one.frames,
-                    series=one.series,
-                )
-                for one in definitions
-            ],
-            [Repository(one.id, one.name, one.fork, one.archived) for one in followed],
-        )
-
-    def _read_known(self, plans: Iterable[Plan]) -> Known:
-        series_ids = {series.series_id for plan in plans for scope in plan.scopes for series in scope.series}
-        new = {plan.repository_id for plan in plans if plan.repository_id is not None}
-        with self._reader.snapshot(("series_points",)) as snapshot:
-            cells = series_points.known_cells(snapshot.connection, series_ids, new or None)
-        return Known(
-            covered={pair: found.covered for pair, found in cells.items()},
-            planned={pair: found.planned for pair, found in cells.items()},
-        )
 
 
 def _causes(batch: Sequence[Received], owing: Owing) -> dict[int, Event]:
@@ -216,7 +190,7 @@ def _requests(plans: Iterable[Plan], known: Known, now: datetime) -> list[Outgoi
             )
         )
         for plan in plans
-        for request in requests_of(plan.definition, plan.scopes, known.covered)
+        for request in requests_of(plan.definition, plan.scopes, known.covered, known.newest)
     ]
 
 

@@ -5,7 +5,7 @@ import pytest
 from schemas.events import PatternType, PlanCause
 from schemas.grid import TimeUnit
 from schemas.ids import derived_event_id
-from streams.insights import plan as planning
+from streams.insights import requests as asking
 from streams.insights.plan import (
     Definition,
     Scope,
@@ -76,8 +76,8 @@ def test_one_request_per_repository_carries_all_its_series() -> None:
     ids = [one.series[0].series_id, one.series[2].series_id]
     assert requests[0].request_id == derived_event_id("recording.requested", 7, 1, 1, *ids)
     assert requests[0].series[0].frames == [(680, 683)]
-    assert requests[0].cost == pytest.approx(6 * planning.NOMINAL_FILES)
-    assert requests[1].cost == pytest.approx(6 * planning.NOMINAL_FILES), (
+    assert requests[0].cost == pytest.approx(6 * asking.NOMINAL_FILES)
+    assert requests[1].cost == pytest.approx(6 * asking.NOMINAL_FILES), (
         "a frame is walked once for all series"
     )
 
@@ -108,7 +108,7 @@ def test_both_ways_to_a_pair_ask_under_the_same_ids() -> None:
 
 
 def test_both_ways_split_alike_and_in_the_order_of_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "MAX_REQUEST_BYTES", 500)
+    monkeypatch.setattr(asking, "MAX_REQUEST_BYTES", 500)
     # By scopes, "c" comes before "b"; for repository 1 alone all three have one scope.
     one = insight(definition("a"), definition("b", repositories=[1]), definition("c"))
     from_insight = [r for r in requests_of(one, scopes_of(one, REPOSITORIES), {}) if r.repository_id == 1]
@@ -129,7 +129,7 @@ def test_another_scope_of_the_repository_asks_under_other_ids() -> None:
 def test_large_requests_are_split_by_series_whatever_is_covered_already(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(planning, "MAX_REQUEST_BYTES", 500)
+    monkeypatch.setattr(asking, "MAX_REQUEST_BYTES", 500)
     series = [definition(name) for name in "abcdef"]
     one = insight(*series)
     scopes = [Scope(tuple(series), (1,))]
