@@ -119,7 +119,7 @@ def test_the_chart_ends_with_the_newest_count(
         ([{"dateTime": now, "value": 25.0}], "b"),
     ]
     (line,) = ask(api, view, [], filters={"excludeRepoRegex": "now/a$"})
-    assert line["values"] == [5.0, 25.0]
+    assert line["values"] == [2.0, 25.0], "a filter chooses among the repositories that are followed"
     assert line["snapshot"]["value"] == 25.0
 
 
