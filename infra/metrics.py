@@ -116,6 +116,12 @@ PROJECTION_LAG_SECONDS: Final = Gauge(
 DEAD_LETTERS: Final = Counter(
     "millstream_dead_letters", "Records that are no valid events.", ["projection"], registry=REGISTRY
 )
+QUARANTINED_EVENTS: Final = Counter(
+    "millstream_quarantined_events",
+    "Events put aside because the fold failed at their aggregate.",
+    ["projection"],
+    registry=REGISTRY,
+)
 UNKNOWN_TYPES: Final = Counter(
     "millstream_unknown_types",
     "Events of types that this build does not know, skipped.",

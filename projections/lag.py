@@ -35,6 +35,9 @@ class ProjectionLag(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     applied_to: datetime | None = None
     dead_letters: int = 0
+    quarantined_aggregates: int = 0
+    """At which the fold failed; their ``quarantined_events`` wait in order until they are folded again."""
+    quarantined_events: int = 0
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -112,6 +115,7 @@ def _lag(
         state = "STOPPED"
     elif (live.version, live.fingerprint) != (projection.version, fingerprint(projection)):
         state = "OUTDATED"
+    aggregates, events = _quarantined(connection, live)
     return ProjectionLag(
         projection=projection.name,
         generation=live.number,
@@ -123,7 +127,20 @@ def _lag(
             {(topic, number): at.end for topic, number, at in places},
         ).applied_up_to,
         dead_letters=connection.scalar(text(f'select count(*) from "{live.schema_name}".dead_letters')) or 0,
+        quarantined_aggregates=aggregates,
+        quarantined_events=events,
     )
+
+
+def _quarantined(connection: Connection, live: LiveGeneration) -> tuple[int, int]:
+    """Aggregates and events in quarantine; none in a generation that an older build has made."""
+    table = f'"{live.schema_name}".quarantine'
+    if connection.scalar(text("select to_regclass(:table)"), {"table": table}) is None:
+        return 0, 0
+    row = connection.execute(
+        text(f"select count(*) filter (where behind is null), count(*) from {table}")
+    ).one()
+    return row[0], row[1]
 
 
 def _running(connection: Connection) -> set[str]:

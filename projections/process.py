@@ -30,8 +30,9 @@ from projections.generations import ensure_generation, swap
 from projections.lag import projection_lags, watermarks
 from projections.projection import Projection
 from projections.runner.errors import LogMismatch, LogTruncated
+from projections.runner.failures import TRANSIENT
 from projections.runner.notify import Notifier
-from projections.runner.runner import TRANSIENT, Runner
+from projections.runner.runner import Runner
 from schemas.errors import MustStop
 
 EX_SOFTWARE: Final = 70

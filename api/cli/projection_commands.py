@@ -56,7 +56,7 @@ def list_(as_json: bool) -> None:
         print_json([_plain(lag) for lag in lags])
         return
     print_table(
-        ("NAME", "GENERATION", "LAG", "STATE", "APPLIED TO", "DEAD LETTERS"),
+        ("NAME", "GENERATION", "LAG", "STATE", "APPLIED TO", "DEAD LETTERS", "QUARANTINED"),
         [
             (
                 lag.projection,
@@ -65,6 +65,7 @@ def list_(as_json: bool) -> None:
                 lag.state,
                 _time(lag.applied_to),
                 str(lag.dead_letters),
+                _quarantined(lag),
             )
             for lag in lags
         ],
@@ -106,7 +107,15 @@ def _plain(lag: ProjectionLag) -> dict[str, object]:
         "reason": lag.reason,
         "appliedTo": lag.applied_to,
         "deadLetters": lag.dead_letters,
+        "quarantinedAggregates": lag.quarantined_aggregates,
+        "quarantinedEvents": lag.quarantined_events,
     }
+
+
+def _quarantined(lag: ProjectionLag) -> str:
+    if not lag.quarantined_aggregates:
+        return "0"
+    return f"{lag.quarantined_aggregates:,} ({lag.quarantined_events:,} events)"
 
 
 def _time(at: datetime | None) -> str:

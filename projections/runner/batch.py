@@ -1,7 +1,7 @@
 """From records to a batch that can be written: decode, decide, fold. Pure, one partition's order kept."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
@@ -12,9 +12,11 @@ from infra.kafka.checksum import record_crc32
 from projections.folding import Folding
 from projections.projection import Cursor, Prepare, Write
 from projections.runner.checkpoint import Move, Partition
-from projections.runner.errors import FoldRaised
+from projections.runner.errors import fold_raised
 from projections.runner.guards import Decisions, Guards
+from projections.runner.held import Held
 from projections.runner.horizon import Clock, Horizon, Removal
+from projections.runner.isolation import Read
 from schemas.codec import Decoded, Undecodable, UnknownType, UnknownVersion, decode, record_size_bytes
 from schemas.envelope import Event, Record
 from schemas.legality import RULES
@@ -44,6 +46,27 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     skipped: Counter[str]
     removals: list[Removal] = []
     """Rows that are past the projection's horizon with this batch."""
+    decode: Decode
+    prepare: Prepare
+    chunks: list[Sequence[Record]]
+    """What was read, and some records more: ``reads`` knows which."""
+    held: Held
+
+    def reads(self) -> list[Read]:
+        """The events that were to be folded, decoded once more: for the rare batch that has to be folded in parts."""
+        refused = self.decisions.refused if self.decisions is not None else frozenset()
+        at = {(step.topic, step.partition): step.fetched_from for step in self.moves}
+        ends = {(step.topic, step.partition): step.next_offset for step in self.moves}
+        found: list[Read] = []
+        for record in (record for chunk in self.chunks for record in chunk):
+            place = (record.topic, record.partition)
+            if not at.get(place, 0) <= record.offset < ends.get(place, 0):
+                continue
+            at[place] = record.offset + 1
+            decoded = self.decode(record)
+            if isinstance(decoded, Event) and record.position not in refused:
+                found.append(Read(record, Folding(decoded, record.position, append_time(record))))
+        return found
 
 
 class Blocked(msgspec.Struct, frozen=True):
@@ -87,11 +110,13 @@ class Collector:
         self._horizon: Final = horizon
         self._places: dict[Partition, _Place] = {}
         self._blocked: set[Partition] = set()
+        self._held = Held()
         self._clear()
 
     def _clear(self) -> None:
         self._events: list[Folding] = []
         self._guarded: list[Folding] = []
+        self._chunks: list[Sequence[Record]] = []
         self._dead_letters: list[DeadLetter] = []
         self._skipped: Counter[str] = Counter()
         self.records = 0
@@ -101,8 +126,10 @@ class Collector:
         self,
         starts: dict[Partition, tuple[int, int]],
         clocks: Mapping[Partition, datetime | None] = _NO_CLOCKS,
+        held: Held | None = None,
     ) -> None:
-        """Begin with exactly these partitions; what was gathered before is forgotten."""
+        """Begin with exactly these partitions, of which ``held`` is in quarantine; what was gathered before is forgotten."""
+        self._held = held if held is not None else Held()
         self._places = {
             partition: _Place(
                 epoch,
@@ -117,9 +144,10 @@ class Collector:
             self._guards.forget()
         self._clear()
 
-    def add(self, records: Iterable[Record]) -> list[Blocked]:
+    def add(self, records: Sequence[Record]) -> list[Blocked]:
         """Decode ``records``; the partitions that have to stop now."""
         stopped: list[Blocked] = []
+        before = self.records
         for record in records:
             partition = (record.topic, record.partition)
             place = self._places.get(partition)
@@ -137,6 +165,8 @@ class Collector:
             self.records += 1
             self.size_bytes += record_size_bytes(record.key, record.value, record.headers)
             self._sort(record, decoded, guarded=place.guarded)
+        if self.records > before:
+            self._chunks.append(records)
         return stopped
 
     def _sort(
@@ -185,6 +215,10 @@ class Collector:
             records=self.records,
             skipped=self._skipped,
             removals=self._removals(),
+            decode=self._decode,
+            prepare=self._prepare,
+            chunks=self._chunks,
+            held=self._held,
         )
         for place in self._places.values():
             place.fetched_from, place.last = place.next_offset, None
@@ -208,9 +242,10 @@ class Collector:
     def _prepared(self, events: list[Folding]) -> Write:
         try:
             return self._prepare(events)
+        except MemoryError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever a bug raises; the writer's thread deals with it
-            failure = FoldRaised(f"the fold failed: {error!r}")
-            failure.__cause__ = error
+            failure = fold_raised(error)
 
             def write(cursor: Cursor) -> int:
                 raise failure

@@ -5,6 +5,7 @@ from typing import Final
 
 from projections.projection import Cursor
 from projections.runner.batch import DeadLetter, append_time
+from schemas.envelope import Record
 
 INSERT: Final = """
 insert into dead_letters (topic, partition, "offset", append_time, reason, path, key, value, header_names, header_values)
@@ -26,11 +27,7 @@ def insert(cursor: Cursor, letters: Sequence[DeadLetter]) -> None:
     if not letters:
         return
     records = [letter.record for letter in letters]
-    headers = [
-        (place, number, _printable(name), content)
-        for place, record in enumerate(records, start=1)
-        for number, (name, content) in enumerate(record.headers)
-    ]
+    headers = header_rows(records)
     cursor.execute(
         INSERT,
         (
@@ -38,8 +35,8 @@ def insert(cursor: Cursor, letters: Sequence[DeadLetter]) -> None:
             [record.partition for record in records],
             [record.offset for record in records],
             [append_time(record) for record in records],
-            [_printable(letter.reason) for letter in letters],
-            [_printable(letter.path) for letter in letters],
+            [printable(letter.reason) for letter in letters],
+            [printable(letter.path) for letter in letters],
             [record.key for record in records],
             [record.value for record in records],
             *([header[column] for header in headers] for column in range(4)),
@@ -47,5 +44,15 @@ def insert(cursor: Cursor, letters: Sequence[DeadLetter]) -> None:
     )
 
 
-def _printable(text: str) -> str:
+def header_rows(records: Sequence[Record]) -> list[tuple[int, int, str, bytes]]:
+    """All headers flat: the record's place (from 1), the header's number, its name and its bytes."""
+    return [
+        (place, number, printable(name), content)
+        for place, record in enumerate(records, start=1)
+        for number, (name, content) in enumerate(record.headers)
+    ]
+
+
+def printable(text: str) -> str:
+    """``text`` as a column of Postgres can hold it."""
     return text.replace("\x00", "\N{SYMBOL FOR NULL}")

@@ -25,3 +25,10 @@ class FoldFailed(MustStop):
 
 class FoldRaised(MillstreamError):
     """The pure part of a fold raised something; ``__cause__`` is what."""
+
+
+def fold_raised(error: Exception) -> FoldRaised:
+    """``error`` as raised by the pure part of a fold."""
+    wrapped = FoldRaised(f"the fold failed: {error!r}")
+    wrapped.__cause__ = error
+    return wrapped

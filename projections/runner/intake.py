@@ -20,11 +20,13 @@ from infra.kafka.errors import KafkaError
 from infra.settings import Settings
 from projections.generations import Generation
 from projections.projection import Decoding, Projection
-from projections.runner import checkpoint, identity
+from projections.runner import checkpoint, identity, quarantine
 from projections.runner.batch import Batch, Blocked, Collector, Decode
 from projections.runner.checkpoint import Checkpoint, Connection, Partition, State
+from projections.runner.flood import DEFAULT_POLICY, Breaker, FloodPolicy
 from projections.runner.guard_rows import GuardRows
 from projections.runner.guards import Guards
+from projections.runner.held import Held
 from projections.runner.horizon import horizon_of
 from schemas.codec import decode
 from schemas.envelope import Record
@@ -57,6 +59,7 @@ class Intake:
         connect: Callable[[], Connection],
         linger_s: float,
         until: Mapping[Partition, int] | None = None,
+        policy: FloodPolicy = DEFAULT_POLICY,
     ) -> None:
         self._settings = settings
         self._projection = projection
@@ -81,6 +84,8 @@ class Intake:
         self._unwritten = 0
         self._all_written = threading.Condition()
         self._epochs: dict[Partition, int] = {}
+        self._policy = policy
+        self._held = Held()
         self._thread = threading.Thread(target=self._run, name=f"intake-{projection.name}", daemon=True)
 
     def start(self) -> None:
@@ -229,11 +234,13 @@ class Intake:
 
     def _assigned(self, partitions: list[Partition]) -> dict[Partition, int]:
         """Take the partitions over: ensure their rows, fence whoever had them, compare the log."""
+        self._held = Held()
         claimed = self._claim(partitions) if partitions else {}
         self._epochs = {partition: found.epoch for partition, found in claimed.items()}
         self._collector.assign(
             {partition: (found.epoch, found.next_offset) for partition, found in claimed.items()},
             {partition: found.last_append_time for partition, found in claimed.items()},
+            self._held,
         )
         with self._all_written:
             self._unwritten = 0
@@ -249,6 +256,7 @@ class Intake:
         with self._connect() as connection:
             checkpoint.ensure(connection, cluster_id, topic_ids, marks)
             claimed = checkpoint.claim(connection, partitions)
+            self._held = quarantine.load(connection, partitions, Breaker(self._policy))
             checksums = self._last_checksums(
                 {
                     partition: found.last_offset

@@ -13,14 +13,11 @@ from typing import Final, cast
 import psycopg
 import structlog
 from psycopg import sql
-from sqlalchemy.exc import InterfaceError as AlchemyInterfaceError
-from sqlalchemy.exc import OperationalError as AlchemyOperationalError
 
 from infra import metrics
 from infra.kafka.admin import KafkaAdmin
 from infra.kafka.errors import KafkaError
 from infra.postgres.connect import connect
-from infra.postgres.errors import DatabaseUnreachable
 from infra.postgres.role import Role
 from infra.settings import Settings
 from projections.generations import Generation
@@ -28,7 +25,9 @@ from projections.projection import Projection
 from projections.runner.applying import apply
 from projections.runner.batch import Batch
 from projections.runner.checkpoint import Connection, State
-from projections.runner.errors import Fenced, FoldFailed, FoldRaised, LogMismatch, LogTruncated, SlotLost
+from projections.runner.errors import Fenced, FoldFailed, LogMismatch, LogTruncated, SlotLost
+from projections.runner.failures import PROGRAM_LIMITS, TRANSIENT
+from projections.runner.flood import DEFAULT_POLICY, FloodPolicy
 from projections.runner.intake import Intake
 from projections.runner.notify import Notifier
 from projections.runner.slot import Slot
@@ -40,22 +39,6 @@ FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 5.0
 _TAKE_TIMEOUT_S: Final = 0.2
 _CAUGHT_UP_INTERVAL_S: Final = 1.0
-
-TRANSIENT: Final = (
-    psycopg.OperationalError,  # unreachable, deadlock, serialisation, shutdown, statement timeout
-    psycopg.InterfaceError,
-    AlchemyOperationalError,
-    AlchemyInterfaceError,
-    DatabaseUnreachable,
-)
-"""What time mends: retried for ever, never a dead letter. Of these, PROGRAM_LIMITS are no outage: ask them first."""
-PROGRAM_LIMITS: Final = (
-    psycopg.errors.ProgramLimitExceeded,
-    psycopg.errors.StatementTooComplex,
-    psycopg.errors.TooManyColumns,
-    psycopg.errors.TooManyArguments,
-)
-"""SQLSTATE class 54, which psycopg calls operational: a row that Postgres can never hold, so no retry mends it."""
 
 _STATES: Final[dict[type[MustStop], State]] = {
     LogMismatch: State.LOG_MISMATCH,
@@ -77,6 +60,7 @@ class Runner:
         stop: threading.Event,
         on_caught_up: Callable[[], None] | None = None,
         linger_s: float = LINGER_S,
+        policy: FloodPolicy = DEFAULT_POLICY,
     ) -> None:
         self._settings = settings
         self._projection = projection
@@ -86,6 +70,7 @@ class Runner:
         self._on_caught_up = on_caught_up
         self._checked_at_s = 0.0
         self._linger_s = linger_s
+        self._policy = policy
         self._log = _log.bind(projection=projection.name, generation=generation.number)
 
     def run(self) -> None:
@@ -140,6 +125,7 @@ class Runner:
             slot.instance_id,
             self.connect,
             self._linger_s,
+            policy=self._policy,
         )
         intake.start()
         try:
@@ -164,7 +150,7 @@ class Runner:
                     raise
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 connection = self._reconnect(connection)
-            except (psycopg.Error, FoldRaised, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            except (psycopg.Error, TypeError, ValueError, ArithmeticError, LookupError) as error:
                 raise self._unwritable(batch, error) from error
         name = self._projection.name
         metrics.PROJECTION_BATCH_SECONDS.labels(name).observe(time.monotonic() - began_s)

@@ -1,11 +1,8 @@
-"""What no retry mends stops the projection; what time mends is retried, and never called another log."""
+"""What time mends is retried, and never called another log."""
 
-import random
-import string
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-import msgspec
 import pytest
 from sqlalchemy import Engine
 
@@ -15,12 +12,10 @@ from infra.postgres.connect import engine
 from infra.postgres.role import Role
 from infra.settings import Settings
 from projections.catalogue import REPOSITORIES
-from projections.folding import Folding
 from projections.generations import ensure_generation
-from projections.projection import Cursor, Projection, Write
+from projections.projection import Projection
 from projections.reading import Reader
 from projections.runner import intake
-from projections.runner.errors import FoldFailed
 from projections.runner.notify import Notifier
 from projections.runner.runner import Runner
 from schemas.events import RepositoryRegistered
@@ -78,32 +73,6 @@ class Working:
 
 def _registered(number: int) -> RepositoryRegistered:
     return RepositoryRegistered(repository_id=number, name=f"local/r{number}", path=f"/r/{number}")
-
-
-def _too_long_for_an_index(events: Sequence[Folding]) -> Write:
-    # Random, so that Postgres cannot compress it below a btree's limit of 2,704 bytes.
-    name = "".join(random.Random(1).choices(string.ascii_letters, k=20_000))
-
-    def write(cursor: Cursor) -> int:
-        cursor.execute("update generation set projection = %s", (name,))
-        return len(events)
-
-    return write
-
-
-def test_a_row_that_postgres_can_never_hold_stops_the_projection_loudly(
-    settings: Settings, projector: Engine, publisher: Publisher
-) -> None:
-    publisher.publish([event(_registered(1))])
-    buggy = msgspec.structs.replace(REPOSITORIES, prepare=_too_long_for_an_index)
-    working = Working(settings, projector, buggy)
-    try:
-        assert working.ended(40.0), "it retries what no retry mends"
-        (failure,) = working.failures
-        assert isinstance(failure, FoldFailed)
-        assert "ProgramLimitExceeded" in str(failure)
-    finally:
-        working.close()
 
 
 def test_a_last_record_that_a_slow_broker_does_not_bring_is_no_log_mismatch(

@@ -203,7 +203,8 @@ def test_an_unknown_version_stops_its_partition_only(
     outcome = event(completed(result({600: 1}), repository_id=1))
     key, value, headers = encode(outcome)
     newer = tuple(
-        (name, data.replace(b"/v1", b"/v9") if name == "ce_dataschema" else data) for name, data in headers
+        (name, data.rpartition(b"/v")[0] + b"/v99" if name == "ce_dataschema" else data)
+        for name, data in headers
     )
     (before,) = publisher.publish([outcome])
     stopped = publisher.publish_raw(Topic.RESULTS, key, value, newer)
@@ -244,11 +245,14 @@ def test_a_lost_database_connection_is_survived(
         assert set(queries.by_ids(snapshot.connection, [80, 81])) == {80, 81}
 
 
-def test_a_bug_in_a_fold_ends_the_process_and_skips_nothing(
+def test_a_bug_at_every_aggregate_ends_the_process_and_skips_nothing(
     settings: Settings, projector: Engine, publisher: Publisher, reader: Reader
 ) -> None:
-    (position,) = publisher.publish(
-        [event(RepositoryPushed(repository_id=1, default_branch="main", tip="a" * 40))]
+    position, *_ = publisher.publish(
+        [
+            event(RepositoryPushed(repository_id=number, default_branch="main", tip="a" * 40))
+            for number in range(1, 41)
+        ]
     )
     program = """
 import sys
