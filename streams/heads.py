@@ -14,6 +14,7 @@ from projections.reading import Reader
 from schemas.topics import Topic
 from streams.agent import AgentSpec, Context, Timer
 from streams.insights.planner import Planner
+from streams.insights.retries import RetryPlanner
 from streams.log_ends import TopicEnds
 from streams.obligations.reconciler import Reconciler
 from streams.obligations.registry import OBLIGATIONS
@@ -47,4 +48,5 @@ def heads(settings: Settings, slot: Slot, context: Context, is_leader: Callable[
         is_leader,
     )
     reconciler = Reconciler(OBLIGATIONS, reader, log_ends, admin, context)
-    return Heads(planner.specs, (*dispatcher.timers, reconciler.timer))
+    retries = RetryPlanner(reader, log_ends)
+    return Heads((*planner.specs, retries.spec), (*dispatcher.timers, reconciler.timer))

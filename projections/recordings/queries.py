@@ -18,7 +18,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from projections.recordings.tables import JOBS
+from projections.recordings.tables import CONTROLS, JOBS
 from projections.recordings.waiting import (
     GivenUp,
     Group,
@@ -29,7 +29,7 @@ from projections.recordings.waiting import (
     given_up,
     groups,
 )
-from schemas.events import RecordingRequest
+from schemas.events import Lane, RecordingRequest
 
 __all__ = [
     "Attempts",
@@ -40,6 +40,7 @@ __all__ = [
     "RequestKey",
     "Waiting",
     "attempts",
+    "busy_repositories",
     "cancelled",
     "candidates",
     "exists",
@@ -107,6 +108,23 @@ def progress(connection: Connection, insight_ids: Collection[int]) -> dict[int, 
     for row in connection.execute(query):
         counts[row[0]][row[1]] = row[2]
     return {identity: Progress(**states) for identity, states in counts.items()}
+
+
+def busy_repositories(connection: Connection, insight_id: int) -> set[int]:
+    """Repositories in which a request of this insight's past runs, or waits and was not cancelled."""
+    not_cancelled = CONTROLS.c.cancelled_at.is_(None) | (
+        JOBS.c.requested_appended_at > CONTROLS.c.cancelled_at
+    )
+    query = (
+        select(JOBS.c.repository_id)
+        .outerjoin(CONTROLS, CONTROLS.c.insight_id == JOBS.c.insight_id)
+        .where(
+            JOBS.c.insight_id == insight_id,
+            JOBS.c.lane == Lane.BACKFILL.value,
+            (JOBS.c.state == literal_column("'processing'")) | (JOBS.c.waiting & not_cancelled),
+        )
+    )
+    return set(connection.scalars(query))
 
 
 def exists(connection: Connection, keys: Collection[RequestKey]) -> set[RequestKey]:
