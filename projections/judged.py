@@ -1,7 +1,7 @@
 """What became of a record: the verdict that sentence 5 of the design speaks of.
 
 A guarded event has the verdict that its topic's owner projection wrote down. Any other event is accepted once every projection of
-its topic has passed it, and rejected when it is a dead letter.
+its topic has passed it, rejected when it is a dead letter, and a duplicate when the same source and id stand before it.
 """
 
 from collections import defaultdict
@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection, text
 
-from projections.catalogue import PROJECTIONS
+from projections.catalogue import EVENT_INDEX, PROJECTIONS
+from projections.event_index.fold import said as hash_of
 from projections.generations import LiveGeneration, live_generations
 from projections.runner.guard_rows import ACCEPTED_OUTCOME, DUPLICATE_OUTCOME, REJECTED_OUTCOME
 from schemas.envelope import Position
@@ -42,6 +43,17 @@ _DEAD_LETTER_REASON: Final = """
 select reason from "{schema}".dead_letters
 where topic = :topic and partition = :partition and "offset" = :offset
 """
+_EARLIER: Final = """
+select e."offset" from "{index}".events e
+where e.said = :said and e.source = :source and e.event_id = :event_id
+  and e.topic = :topic and e.partition = :partition and e."offset" < :offset
+  and not exists (
+    select from "{schema}".dead_letters d
+    where d.topic = e.topic and d.partition = e.partition and d."offset" = e."offset"
+  )
+order by e."offset" limit 1
+"""
+"""The first record with the same source and id on this partition (one key, one partition) that was an event."""
 _NOT_ACCEPTED: Final = """
 select k.topic, k.partition, k."offset"
 from unnest(cast(:topics as text[]), cast(:partitions as int[]), cast(:offsets as bigint[]))
@@ -76,22 +88,34 @@ def owner_of(topic: str) -> str | None:
     return _OWNER.get(topic)
 
 
-def verdict(connection: Connection, position: Position) -> Verdict:
-    """The verdict on the record at ``position`` as it is now. Any role may ask; ``app`` is not told a dead letter's reason."""
+def verdict(connection: Connection, position: Position, said: tuple[str, str] | None = None) -> Verdict:
+    """The verdict on the record at ``position`` as it is now. Any role may ask; ``app`` is not told a dead letter's reason.
+
+    ``said`` (source, id) of the event, where the caller knows them: without it an event that no guard judges is never a
+    DUPLICATE. How far back a repeat is seen is the horizon of the event index.
+    """
     live = live_generations(connection)
     owner = _OWNER.get(position.topic)
-    names = (
-        [owner] if owner is not None else [one.name for one in PROJECTIONS if position.topic in one.topics]
-    )
-    generations = [live[name] for name in names if name in live]
-    if len(generations) < len(names) or not all(_passed(connection, one, position) for one in generations):
+    if owner is not None:
+        if owner not in live or not _passed(connection, live[owner], position):
+            return Verdict(state=PENDING)
+        judged = _judged(connection, live[owner], position)
+        if judged is not None:
+            return judged
+        names = [owner, EVENT_INDEX.name] if said is not None else [owner]
+    else:
+        names = [one.name for one in PROJECTIONS if position.topic in one.topics]
+    if not all(name in live and _passed(connection, live[name], position) for name in names):
         return Verdict(state=PENDING)
-    if owner is not None and (judged := _judged(connection, live[owner], position)) is not None:
-        return judged
-    for one in generations:
+    readers = [live[name] for name in names if name != EVENT_INDEX.name]
+    for one in readers:
         reason = _dead_letter(connection, one, position)
         if reason is not None:
             return Verdict(state=REJECTED, reason=reason)
+    if said is not None and EVENT_INDEX.name in names and readers:
+        of = _earlier(connection, live[EVENT_INDEX.name], readers[0], position, said)
+        if of is not None:
+            return Verdict(state=DUPLICATE, of=of)
     return Verdict(state=ACCEPTED)
 
 
@@ -147,6 +171,21 @@ def _judged(connection: Connection, generation: LiveGeneration, position: Positi
         version=version,
         of=None if of_offset is None else Position(position.topic, position.partition, of_offset),
     )
+
+
+def _earlier(
+    connection: Connection,
+    index: LiveGeneration,
+    reader: LiveGeneration,
+    position: Position,
+    said: tuple[str, str],
+) -> Position | None:
+    source, event_id = said
+    offset = connection.scalar(
+        text(_EARLIER.format(index=index.schema_name, schema=reader.schema_name)),
+        {**_where(position), "said": hash_of(source, event_id), "source": source, "event_id": event_id},
+    )
+    return None if offset is None else Position(position.topic, position.partition, offset)
 
 
 def _dead_letter(connection: Connection, generation: LiveGeneration, position: Position) -> str | None:

@@ -149,8 +149,9 @@ def wait_judged(settings: Settings, good: Sequence[Judged], timeout_s: float) ->
             return
         with engine.connect() as connection:
             for one in good:
-                if one.position is not None:
-                    one.verdict = verdict(connection, one.position)
+                if one.position is not None and one.event is not None:
+                    said = (one.event.source, one.event.id)
+                    one.verdict = verdict(connection, one.position, said)
 
 
 def _is_one(stripped: bytes) -> bool:

@@ -16,7 +16,7 @@ from infra.postgres.connect import connect, engine
 from infra.postgres.role import Role
 from infra.settings import Settings
 from projections import judged
-from projections.catalogue import OBLIGATIONS, REPOSITORIES
+from projections.catalogue import EVENT_INDEX, OBLIGATIONS, RECORDINGS, REPOSITORIES, SERIES_POINTS
 from projections.generations import Generation, ensure_generation
 from projections.judged import ACCEPTED, DUPLICATE, PENDING, REJECTED, Verdict, accepted_of, verdict
 from projections.projection import Projection
@@ -24,8 +24,8 @@ from projections.reading import Reader
 from projections.repositories import queries
 from projections.runner.notify import Notifier
 from projections.runner.runner import Runner
-from schemas.codec import new_event
-from schemas.envelope import Event, Position
+from schemas.codec import encode, new_event
+from schemas.envelope import Event, Headers, Position
 from schemas.events import (
     RepositoryPushed,
     RepositoryRegistered,
@@ -36,7 +36,7 @@ from schemas.events import (
 from schemas.registry import Payload
 from schemas.topics import Topic
 from tests.stack import StackUnderTest, fresh_database
-from tests.support.projecting import T0, settings_for
+from tests.support.projecting import T0, completed, failed, result, settings_for
 
 GUARD_TABLES = ("guards", "guard_events", "verdicts")
 Rows = dict[str, list[tuple[object, ...]]]
@@ -111,7 +111,7 @@ def rows_of(settings: Settings, generation: Generation) -> Rows:
     with connect(settings, Role.PROJECTOR) as connection:
         return {
             table: connection.execute(
-                f'select * from "{generation.schema_name}".{table} order by 1, 2, 3, 4'.encode()
+                f'select * from "{generation.schema_name}".{table} order by 1, 2, 3, 4, 5'.encode()
             ).fetchall()
             for table in GUARD_TABLES
         }
@@ -178,6 +178,48 @@ def test_verdicts_and_what_the_fold_sees(
     assert judging["guard_events"] == reading["guard_events"]
     assert len(judging["verdicts"]) == 8
     assert reading["verdicts"] == [], "the owner alone writes them down"
+
+
+def test_an_event_of_an_open_topic_is_a_duplicate_where_its_id_stands_before(
+    settings: Settings, publisher: Publisher, app: Engine
+) -> None:
+    pushed = said(RepositoryPushed(repository_id=77, default_branch="main", tip="a" * 40), "open-1")
+    done = said(failed(completed(result({600: 1}), repository_id=77)), "open-1")
+    other = new_event(done.data, source="//other", time=T0, event_id="open-1")
+    reader = Reader(app)
+    bad = publisher.publish_raw(*_broken(done))
+    positions = publisher.publish([pushed, done, pushed, done, other])
+    readers = (REPOSITORIES, RECORDINGS, SERIES_POINTS)
+    with running(settings, *readers):
+        for one in readers:
+            assert reader.wait_for(one.name, positions, 40.0)
+        with app.connect() as connection:
+            first = verdict(connection, positions[1], (done.source, done.id))
+            assert first == Verdict(state=PENDING), "the index of events has to have passed it too"
+            assert verdict(connection, positions[0]) == Verdict(state=ACCEPTED)
+    with running(settings, EVENT_INDEX):
+        assert reader.wait_for(EVENT_INDEX.name, positions, 40.0)
+    reader.close()
+    with app.connect() as connection:
+        asked = [pushed, done, pushed, done, other]
+        found = [
+            verdict(connection, position, (event.source, event.id))
+            for position, event in zip(positions, asked, strict=True)
+        ]
+        assert found == [
+            Verdict(state=ACCEPTED),
+            Verdict(state=ACCEPTED),
+            Verdict(state=DUPLICATE, of=positions[0]),
+            Verdict(state=DUPLICATE, of=positions[1]),
+            Verdict(state=ACCEPTED),
+        ]
+        assert verdict(connection, bad, (done.source, done.id)).state == REJECTED
+
+
+def _broken(event: Event) -> tuple[Topic, bytes, bytes, Headers]:
+    """The event with a payload that cannot be decoded: under its id a corrected one may follow."""
+    key, _, headers = encode(event)
+    return event.type.topics[0], key, b"{}", headers
 
 
 def test_the_same_log_has_the_same_verdicts_in_batches_of_any_size(
