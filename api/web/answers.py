@@ -53,6 +53,10 @@ class _IncompletePoint(_Answer):
     reasons: tuple[str, ...]
 
 
+class _Snapshot(_Answer):
+    date_time: datetime
+
+
 class _DataSeries(_Answer):
     series_id: str
     label: str
@@ -62,6 +66,7 @@ class _DataSeries(_Answer):
     complete: list[bool]
     incomplete_points: list[_IncompletePoint]
     status: _Status
+    snapshot: _Snapshot | None = None
 
 
 class _Colour(_Answer):
@@ -213,11 +218,12 @@ def insight(view: View) -> Insight:
     order = {series_id: position for position, series_id in enumerate(colours)}
     lines = sorted(view.data_series, key=lambda line: order.get(line.series_id, len(order)))
     scope = view.time_scope or _TimeScope("MONTH", 1)
+    series = [_series(position, line, colours) for position, line in enumerate(lines)]
     return Insight(
         id=view.database_id,
         title=view.title,
         description=view.description,
-        series=tuple(_series(position, line, colours) for position, line in enumerate(lines)),
+        series=_at_one_time(series),
         loading=view.is_loading_data,
         progress=Progress(
             done=sum(line.status.done_cells + line.status.failed_cells for line in lines),
@@ -234,7 +240,7 @@ def _series(position: int, line: _DataSeries, colours: Mapping[str, str]) -> Ser
         point.date_time: tuple(Reasons.in_words(reason) for reason in point.reasons)
         for point in line.incomplete_points
     }
-    points = tuple(
+    points = [
         Point(
             time=time.astimezone(UTC),
             value=None if value is None else round(value),
@@ -242,9 +248,26 @@ def _series(position: int, line: _DataSeries, colours: Mapping[str, str]) -> Ser
             reasons=reasons.get(time, ()),
         )
         for time, value, complete in zip(line.times, line.values, line.complete, strict=True)
-    )
+    ]
+    now: Point | None = None
+    if line.snapshot is not None and points and points[-1].time == line.snapshot.date_time:
+        now = msgspec.structs.replace(points.pop(), counted_at=line.snapshot.date_time.astimezone(UTC))
     style = style_of(position, colours.get(line.series_id, ""))
-    return Series(line.series_id, line.label, line.query, style, points, bool(line.status.is_loading_data))
+    loading = bool(line.status.is_loading_data)
+    return Series(line.series_id, line.label, line.query, style, tuple(points), loading, now)
+
+
+def _at_one_time(lines: Sequence[Series]) -> tuple[Series, ...]:
+    """The newest counts are of moments apart; drawn each at its own, they would be so many columns of one point."""
+    times = [line.now.time for line in lines if line.now is not None]
+    if not times:
+        return tuple(lines)
+    return tuple(
+        line
+        if line.now is None
+        else msgspec.structs.replace(line, now=msgspec.structs.replace(line.now, time=max(times)))
+        for line in lines
+    )
 
 
 def _scope(definition: _Scope | None) -> str:
@@ -258,15 +281,17 @@ def _scope(definition: _Scope | None) -> str:
     return "all repositories"
 
 
-def cells(answer: CellsAnswer, home: Path) -> Cells:
-    """Every cell by (series id, frame); repositories in the order of the answer. ``home`` holds the mirrors."""
+def cells(answer: CellsAnswer, home: Path, shown: Insight) -> Cells:
+    """Every cell by (series id, time of its point); repositories in the order of the answer. ``home`` holds the mirrors."""
+    newest = {(line.id, line.now.counted_at): line.now.time for line in shown.series if line.now is not None}
     found: dict[tuple[str, datetime], list[Cell]] = {}
     for view in answer.insight_views.nodes:
         for line in view.data_series:
             for part in line.per_repository:
                 location = _location(part.repository, home)
                 for point in part.points:
-                    place = (line.series_id, point.date_time.astimezone(UTC))
+                    time = point.date_time.astimezone(UTC)
+                    place = (line.series_id, newest.get((line.series_id, time), time))
                     found.setdefault(place, []).append(_cell(part.repository, location, point))
     return found
 

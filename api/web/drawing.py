@@ -10,15 +10,18 @@ from api.web.model import Cell, Check, Insight, Point, RepositoryCells, Series
 from api.web.reasons import Reasons
 from api.web.templating import iso
 
+NOW = "now"
+"""How addresses call the newest counts, whose times move: ``?at=now``."""
 Cells = Mapping[tuple[str, datetime], Sequence[Cell]]
 """Cells by (series id, frame)."""
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One frame of the data table: a point per series, None where a series has no such frame."""
+    """One frame of the data table: a point per series, None where a series has no such frame. ``now``: the newest counts."""
 
     time: datetime
     points: tuple[Point | None, ...]
+    now: bool = False
 
 
 class LabelledCheck(msgspec.Struct, frozen=True):
@@ -34,15 +37,23 @@ class LabelledCheck(msgspec.Struct, frozen=True):
 def table_rows(insight: Insight) -> list[Row]:
     """The data table, ascending in time."""
     columns = [{point.time: point for point in series.points} for series in insight.series]
-    return [Row(time, tuple(column.get(time) for column in columns)) for time in insight.times]
+    rows = [Row(time, tuple(column.get(time) for column in columns)) for time in insight.times]
+    if insight.now_at is not None:
+        rows.append(Row(insight.now_at, tuple(series.now for series in insight.series), now=True))
+    return rows
 
 
 def chart_data(insight: Insight, cells: Cells, selected: datetime | None) -> dict[str, object]:
-    """The JSON that ``static/js/insight.js`` draws; ``t`` are Unix seconds, ``v`` null where a frame is missing."""
+    """The JSON that ``static/js/insight.js`` draws; ``t`` are Unix seconds, ``v`` null where a frame is missing.
+
+    ``now`` is the ``t`` of the newest counts, which belong to no frame; their ``counted`` says when that was.
+    """
+    now = insight.now_at
     return {
         "unit": insight.unit,
         "loading": insight.loading,
-        "at": iso(selected) if selected else None,
+        "now": int(now.timestamp()) if now else None,
+        "at": None if selected is None else NOW if selected == now else iso(selected),
         "series": [
             {
                 "id": series.id,
@@ -52,7 +63,7 @@ def chart_data(insight: Insight, cells: Cells, selected: datetime | None) -> dic
                 "marker": series.style.marker,
                 "dash": series.style.dash,
                 "points": [
-                    _point(series, point, cells.get((series.id, point.time), ())) for point in series.points
+                    _point(series, point, cells.get((series.id, point.time), ())) for point in series.drawn
                 ],
             }
             for series in insight.series
@@ -66,6 +77,8 @@ def _point(series: Series, point: Point, cells: Sequence[Cell]) -> dict[str, obj
         "v": point.value,
         "complete": point.complete,
     }
+    if point.counted_at is not None:
+        drawn["counted"] = int(point.counted_at.timestamp())
     reasons = _reasons(cells) or point.reasons
     if reasons and not point.complete:
         drawn["reason"] = ", ".join(reasons)

@@ -14,9 +14,9 @@ from starlette.routing import BaseRoute, Route
 from api.graphql.ids import insight_node_id
 from api.web.answers import CellsAnswer, InsightAnswer, InsightsAnswer, View, cells, freshness, insight
 from api.web.asking import PageContext, ask, shown
-from api.web.drawing import Cells, breakdown, chart_data, checks, table_rows
+from api.web.drawing import NOW, Cells, breakdown, chart_data, checks, table_rows
 from api.web.live_pages import digest
-from api.web.model import Freshness, Insight
+from api.web.model import Cell, Freshness, Insight, Point
 from api.web.outcomes import outcome_page
 from api.web.rendering import page, render, see_other
 from api.web.templating import iso
@@ -136,9 +136,12 @@ def _missing(request: Request) -> Response:
 
 
 def _selected(request: Request, view: Insight) -> datetime | None:
-    """The frame that ``?at=`` names, if it is one of this insight."""
+    """The frame that ``?at=`` names, if it is one of this insight; ``now`` names the newest counts."""
+    given = request.query_params.get("at", "")
+    if given == NOW:
+        return view.now_at
     try:
-        at = datetime.fromisoformat(request.query_params.get("at", ""))
+        at = datetime.fromisoformat(given)
     except ValueError:
         return None
     at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
@@ -146,29 +149,42 @@ def _selected(request: Request, view: Insight) -> datetime | None:
 
 
 async def _cells(context: PageContext, request: Request, view: Insight, selected: datetime | None) -> Cells:
-    if view.progress.planned > _CELLS_IN_PAGE and selected is None:
-        return {}
-    at = iso(selected) if selected is not None and view.progress.planned > _CELLS_IN_PAGE else None
-    variables = {"id": insight_node_id(request.path_params["id"]), "at": at}
-    return cells(await ask(context, request, "cells", variables, CellsAnswer), context.settings.home)
+    times: set[str | None] = {None}
+    if view.progress.planned > _CELLS_IN_PAGE:
+        times = set() if selected is None else _counted_at(view, selected)
+    found: dict[tuple[str, datetime], Sequence[Cell]] = {}
+    for at in times:
+        variables = {"id": insight_node_id(request.path_params["id"]), "at": at}
+        answer = await ask(context, request, "cells", variables, CellsAnswer)
+        found.update(cells(answer, context.settings.home, view))
+    return found
+
+
+def _counted_at(view: Insight, selected: datetime) -> set[str | None]:
+    """The times of a column as the API calls them: the newest counts of the lines have one each."""
+    if selected != view.now_at:
+        return {iso(selected)}
+    points = (line.now for line in view.series)
+    return {iso(point.counted_at) for point in points if point is not None and point.counted_at is not None}
 
 
 def _csv(view: Insight) -> bytes:
-    """One row per series and frame; ``value`` is empty where the frame is missing."""
+    """One row per series and frame; ``value`` is empty where the frame is missing. ``snapshot``: the newest count."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(("title", "label", "query", "time", "value", "complete", "reasons"))
+    writer.writerow(("title", "label", "query", "time", "value", "complete", "reasons", "snapshot"))
     for series in view.series:
-        for point in series.points:
+        for point in series.drawn:
             writer.writerow(
                 (
                     _cell_text(view.title),
                     _cell_text(series.label),
                     _cell_text(series.query),
-                    iso(point.time),
+                    iso(point.counted_at or point.time),
                     "" if point.value is None else point.value,
                     "true" if point.complete else "false",
                     "; ".join(point.reasons),
+                    "true" if point.counted_at else "false",
                 )
             )
     return text.getvalue().encode()
@@ -185,15 +201,18 @@ def _json(view: Insight) -> bytes:
             "id": line.id,
             "label": line.label,
             "query": line.query,
-            "points": [
-                {"dateTime": iso(p.time), "value": p.value, "complete": p.complete, "reasons": p.reasons}
-                for p in line.points
-            ],
+            "points": [_point_json(point) for point in line.points],
+            "snapshot": None if line.now is None else _point_json(line.now),
         }
         for line in view.series
     ]
     whole = {"id": view.id, "title": view.title, "isLoadingData": view.loading, "series": series}
     return orjson.dumps(whole, option=orjson.OPT_INDENT_2)
+
+
+def _point_json(point: Point) -> dict[str, object]:
+    time = iso(point.counted_at or point.time)
+    return {"dateTime": time, "value": point.value, "complete": point.complete, "reasons": point.reasons}
 
 
 def _file(content: bytes, media_type: str, view: Insight, ending: str) -> Response:

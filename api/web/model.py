@@ -9,12 +9,17 @@ from schemas.grid import Interval, TimeUnit
 
 
 class Point(msgspec.Struct, frozen=True):
-    """One frame of a series. ``value`` is None where the frame is missing: planned, and nothing covers it."""
+    """One frame of a series. ``value`` is None where the frame is missing: planned, and nothing covers it.
+
+    ``counted_at`` is there for the newest count alone: it belongs to no frame, and all lines of an insight show theirs
+    at one ``time``, called "now".
+    """
 
     time: datetime
     value: int | None
     complete: bool = True
     reasons: tuple[str, ...] = ()
+    counted_at: datetime | None = None
 
     @property
     def missing(self) -> bool:
@@ -23,7 +28,7 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Series(msgspec.Struct, frozen=True):
-    """One line. ``points`` ascend in time and hold the missing frames too."""
+    """One line. ``points`` are its frames: they ascend in time, missing ones too. ``now`` is the newest count."""
 
     id: str
     label: str
@@ -31,11 +36,17 @@ class Series(msgspec.Struct, frozen=True):
     style: SeriesStyle
     points: tuple[Point, ...]
     loading: bool = False
+    now: Point | None = None
+
+    @property
+    def drawn(self) -> tuple[Point, ...]:
+        """The frames, and the newest count behind them."""
+        return self.points if self.now is None else (*self.points, self.now)
 
     @property
     def latest(self) -> Point | None:
         """The newest point with a value."""
-        return next((point for point in reversed(self.points) if not point.missing), None)
+        return next((point for point in reversed(self.drawn) if not point.missing), None)
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -78,6 +89,11 @@ class Insight(msgspec.Struct, frozen=True):
         """All frames of all series, ascending."""
         return tuple(sorted({point.time for series in self.series for point in series.points}))
 
+    @property
+    def now_at(self) -> datetime | None:
+        """When the newest counts are shown; None where no line has one."""
+        return next((series.now.time for series in self.series if series.now is not None), None)
+
     def next_frame(self, now: datetime) -> datetime | None:
         """When its next frame is due; None where that is beyond the calendar."""
         try:
@@ -98,7 +114,7 @@ class Insight(msgspec.Struct, frozen=True):
     @property
     def incomplete(self) -> bool:
         """Whether some drawn point is known to be too low."""
-        return any(not p.complete for s in self.series for p in s.points if not p.missing)
+        return any(not p.complete for s in self.series for p in s.drawn if not p.missing)
 
 
 class Cell(msgspec.Struct, frozen=True):

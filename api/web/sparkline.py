@@ -16,8 +16,8 @@ def sparkline(series: Sequence[Series], *, label: str, width: int = 240, height:
 
     A missing frame is a gap, an incomplete point is a hollow dot, the newest point is a full dot.
     """
-    times = sorted({point.time for line in series for point in line.points})
-    top = max((point.value or 0 for line in series for point in line.points), default=0)
+    times = sorted({point.time for line in series for point in line.drawn})
+    top = max((point.value or 0 for line in series for point in line.drawn), default=0)
     scale = _Scale(times, max(top, 1), width, height)
     parts = [f'<path class="base" d="M{_PAD} {height - _PAD}H{width - _PAD}"/>']
     parts.extend(_line(line, scale) for line in series)
@@ -50,11 +50,11 @@ def _line(series: Series, scale: _Scale) -> str:
     paint = f' stroke="{escape(style.custom)}"' if style.custom else ""
     colour = "custom" if style.custom else f"c{style.colour}"
     dash = f' stroke-dasharray="{" ".join(map(str, style.dash))}"' if style.dash else ""
-    runs = [[scale.place(p.time, p.value or 0) for p in run] for run in known_runs(series.points)]
+    runs = [[scale.place(p.time, p.value or 0) for p in run] for run in known_runs(series.drawn)]
     path = "".join(_path(run) for run in runs)
     parts = [f'<path class="line" d="{path}"{dash}{paint}/>'] if path else []
     latest = series.latest
-    for point in series.points:
+    for point in series.drawn:
         if point.value is None or (point.complete and point is not latest):
             continue
         x, y = scale.place(point.time, point.value)

@@ -98,13 +98,14 @@ def summary(insight: Insight) -> str:
     """One sentence that says what the chart shows, for those who do not see it."""
     lines = []
     for series in insight.series:
-        known = [point for point in series.points if point.value is not None]
+        known = [point for point in series.drawn if point.value is not None]
         if not known:
             lines.append(f"{series.label}: nothing counted yet")
             continue
         first, last = known[0], known[-1]
         text = f"{series.label}: from {number(first.value or 0)} on {moment(first.time, insight.unit)}"
-        text += f" to {number(last.value or 0)} on {moment(last.time, insight.unit)}"
+        when = "now" if last.counted_at else f"on {moment(last.time, insight.unit)}"
+        text += f" to {number(last.value or 0)} {when}"
         flawed = sum(not point.complete for point in known)
         lines.append(text + (f", {count(flawed, 'point')} incomplete" if flawed else ""))
     return f"{insight.title}. " + ". ".join(lines) + "." if lines else insight.title

@@ -42,6 +42,19 @@ def line(number: int, label: str, query: str, values: Values, incomplete: Mappin
         "complete": [i not in incomplete and value is not None for i, value in enumerate(values)],
         "incompletePoints": [{"dateTime": TIMES[i], "reasons": reasons} for i, reasons in incomplete.items()],
         "status": {"isLoadingData": False, "plannedCells": 24, "doneCells": 24, "failedCells": 0},
+        "snapshot": None,
+    }
+
+
+def with_snapshot(entry: Json, time: str, value: int, *, complete: bool = True) -> Json:
+    """An entry of ``dataSeries`` that ends with a newest count."""
+    flaws = [] if complete else [{"dateTime": time, "reasons": ["not-counted"]}]
+    return entry | {
+        "times": [*entry["times"], time],  # type: ignore[misc]
+        "values": [*entry["values"], value],  # type: ignore[misc]
+        "complete": [*entry["complete"], complete],  # type: ignore[misc]
+        "incompletePoints": [*entry["incompletePoints"], *flaws],  # type: ignore[misc]
+        "snapshot": {"dateTime": time, "value": value, "isIncomplete": not complete},
     }
 
 
@@ -139,6 +152,7 @@ class FixtureContext:
     asked: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     templates: Jinja2Templates = field(default_factory=lambda: Jinja2Templates(TEMPLATES))
     live: LiveHub = field(default_factory=lambda: LiveHub(Bell(), _SHORT))
+    preview_counted: int = 3
     version: str = "0.1.0"
     settings: Settings = field(default_factory=lambda: Settings(home=Path("/nonexistent")))
 
@@ -165,6 +179,7 @@ class FixtureContext:
             "ValidateQuery": _validated,
             "ValidateScope": _scope_validated,
             "CountScope": lambda _: {"previewRepositoriesFromQuery": {"numberOfRepositories": 2}},
+            "Preview": self._preview,
             "CreateInsight": lambda _: {
                 "createLineChartSearchInsight": {"view": {"id": "x", "databaseID": "1"}, "position": "p"}
             },
@@ -189,6 +204,36 @@ class FixtureContext:
     def _cells(self, given: Mapping[str, object]) -> dict[str, object]:
         return {"insightViews": {"nodes": [cells_of(node) for node in self._chosen(given)]}}
 
+    def _preview(self, given: Mapping[str, object]) -> dict[str, object]:
+        series: list[Json] = given["input"]["series"]  # type: ignore[index]
+        lines = [
+            {
+                "label": one["label"],
+                "query": one["query"],
+                "times": TIMES[-7:],
+                "values": [number * 1000 + step for step in range(7)],
+                "isEstimate": self.preview_counted < 3,
+                "coveredRepositories": 3,
+                "countedRepositories": self.preview_counted,
+            }
+            for number, one in enumerate(series, start=1)
+        ]
+        return {
+            "insightPreview": {
+                "series": lines,
+                "numberOfRepositories": 3,
+                "repositoryNames": ["a", "b"],
+                "sample": {
+                    "counted": self.preview_counted,
+                    "notOnThisMachine": 3 - self.preview_counted,
+                    "notInTime": 0,
+                    "unreadable": 0,
+                    "isBusy": False,
+                },
+                "estimate": {"frames": 12, "cells": 72, "files": 12_345.6, "countingSeconds": 83.2},
+            }
+        }
+
     def _repositories(self, given: Mapping[str, object]) -> dict[str, object]:
         page = {"endCursor": None, "hasNextPage": False}
         return {
@@ -205,7 +250,14 @@ def _validated(given: Mapping[str, object]) -> dict[str, object]:
     query = str(given["query"])
     at = query.find("author:")
     fault: Json = {"invalidReason": "author: needs type:commit or type:diff", "position": at, "length": 7}
-    whole: Json = {"isValid": True, "invalidReason": None, "position": None, "length": None, "notices": []}
+    notices = ["foo: is no field: it is searched for as text"] if "foo:" in query else []
+    whole: Json = {
+        "isValid": True,
+        "invalidReason": None,
+        "position": None,
+        "length": None,
+        "notices": notices,
+    }
     return {"validateInsightQuery": whole if at < 0 else {**whole, **fault, "isValid": False}}
 
 

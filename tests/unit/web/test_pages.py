@@ -154,6 +154,7 @@ def test_downloads_hold_what_the_chart_shows(client: TestClient) -> None:
         "value": "0",
         "complete": "true",
         "reasons": "",
+        "snapshot": "false",
     }
     assert (rows[24]["value"], rows[24]["complete"]) == ("", "false")
     whole = client.get("/insights/1/data.json").json()
@@ -294,7 +295,9 @@ def test_live_checks_answer_in_places_of_the_text_as_typed(client: TestClient) -
     asked = {"query": "x author:me", "pattern": "regexp"}
     (problem,) = client.get("/insights/new/query", params=asked).json()["problems"]
     assert (problem["position"], problem["length"], problem["text"]) == (2, 7, "x author:me")
-    assert client.get("/insights/new/query", params={"query": "x"}).json() == {"problems": []}
+    assert client.get("/insights/new/query", params={"query": "x"}).json() == {"problems": [], "notices": []}
+    told = client.get("/insights/new/query", params={"query": "x foo:bar"}).json()
+    assert told == {"problems": [], "notices": ["foo: is no field: it is searched for as text"]}
     assert (
         client.get("/insights/new/scope", params={"criteria": "repo:x"}).json()["text"]
         == "2 repositories now"

@@ -5,21 +5,22 @@
 
 import { element, measure } from "./dom.js";
 import { drawEndLabels } from "./endlabels.js";
-import { numberText, tickText, valueText } from "./format.js";
-import { traceMarker } from "./markers.js";
-import { xRange, xTicks, yTicks } from "./scales.js";
+import { pointText, valueText } from "./format.js";
+import { traceMarker, traceRing } from "./markers.js";
+import { plotOptions } from "./options.js";
+import { yTicks } from "./scales.js";
 import { fillTip, placeTip } from "./tip.js";
 
 const NARROW_PX = 620;
 const GUTTER_MAX_PX = 230;
 const MARKER_PX = 4;
+const RING_PX = 4;
 const CROWDED_PX = 9;
-const AXIS_FONT = '13px "Source Sans 3", system-ui, sans-serif';
 const LABEL_FONT = '600 14.6px "Source Sans 3", system-ui, sans-serif';
 
 export class LineChart {
   #box;
-  #data = { unit: "MONTH", series: [] };
+  #data = { unit: "MONTH", series: [], now: null };
   #plot = null;
   #times = [];
   #columns = [];
@@ -58,7 +59,7 @@ export class LineChart {
     });
   }
 
-  /** Markers as painted, in drawing order: {series, label, time, value, hollow, x, y} in CSS pixels of the canvas. */
+  /** Markers as painted, in drawing order: {series, label, time, value, hollow, now, x, y} in CSS pixels of the canvas. */
   get drawn() {
     return this.#drawn.map((mark) => ({ ...mark }));
   }
@@ -86,11 +87,11 @@ export class LineChart {
       for (const point of series.points) column[place.get(point.t)] = point;
       return column;
     });
-    this.#pinnedTime = data.at ? Date.parse(data.at) / 1000 : null;
+    this.#pinnedTime = data.at === "now" ? data.now : data.at ? Date.parse(data.at) / 1000 : null;
     this.#active = null;
     if (keep) {
       const series = data.series.findIndex((candidate) => candidate.id === keep.series);
-      const index = place.get(Date.parse(keep.time) / 1000);
+      const index = place.get(keep.now ? data.now : Date.parse(keep.time) / 1000);
       if (series >= 0 && index !== undefined && this.#value(series, index) !== null) this.#active = { series, index };
     }
     this.#build();
@@ -107,6 +108,8 @@ export class LineChart {
       series: line.id,
       label: line.label,
       time: iso(this.#times[index]),
+      now: this.#times[index] === this.#data.now,
+      counted: point.counted ?? null,
       value: point.v,
       complete: point.complete,
       reason: point.reason ?? "",
@@ -141,53 +144,15 @@ export class LineChart {
     const gutter = endLabels ? this.#gutter(width) : 10;
     const height = endLabels ? Math.round(Math.min(440, Math.max(320, width * 0.4))) : 280;
     const ticks = yTicks(Math.max(1, ...this.#columns.flatMap((column) => column.map((point) => point?.v ?? 0))));
-    const axis = {
-      font: AXIS_FONT,
-      stroke: css("--ink-3"),
-      grid: { stroke: css("--line"), width: 1 },
-      ticks: { show: false },
-    };
     const options = {
-      width,
-      height,
-      padding: [14, gutter, 0, 0],
-      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
-      legend: { show: false },
-      cursor: { y: false, drag: { x: false, y: false, setScale: false }, points: { show: false } },
-      scales: {
-        x: { time: true, range: (_u, low, high) => xRange(low, high) },
-        y: { range: () => [0, ticks[ticks.length - 1]] },
-      },
-      axes: [
-        {
-          ...axis,
-          size: 44,
-          gap: 6,
-          grid: { show: false },
-          splits: () => xTicks(this.#times, this.#data.unit, width - gutter - 50),
-          values: (_u, splits) => splits.map((time, i) => tickText(time, this.#data.unit, i ? splits[i - 1] : null)),
-        },
-        {
-          ...axis,
-          gap: 8,
-          size: 14 + measure(AXIS_FONT, numberText(ticks[ticks.length - 1])),
-          splits: () => ticks,
-          values: (_u, splits) => splits.map(numberText),
-        },
-      ],
-      series: [
-        {},
-        ...this.#data.series.map((series, i) => ({
-          label: series.label,
-          stroke: colours[i],
-          width: 2,
-          dash: series.dash.map((length) => length * devicePixelRatio),
-          cap: series.dash.length ? "butt" : "round",
-          points: { show: false },
-        })),
-      ],
+      ...plotOptions({ width, height, gutter, ticks, colours, times: this.#times, data: this.#data, css }),
       hooks: {
-        drawAxes: [(plot) => this.#drawPinned(plot, css("--accent"))],
+        drawAxes: [
+          (plot) => {
+            this.#drawUpright(plot, this.#data.now, css("--line-strong"), [2, 4]);
+            this.#drawUpright(plot, this.#pinnedTime, css("--accent"), []);
+          },
+        ],
         ready: [(plot) => this.#ready(plot, endLabels ? gutter : 0, colours)],
         draw: [(plot) => this.#drawMarkers(plot, colours, css("--surface"))],
         setCursor: [(plot) => this.#pointer(plot)],
@@ -253,13 +218,14 @@ export class LineChart {
     return last < 0 ? [series.label] : [series.label, valueText(this.#columns[i][last])];
   }
 
-  #drawPinned(plot, colour) {
-    if (this.#pinnedTime === null || !this.#times.includes(this.#pinnedTime)) return;
-    const x = Math.round(plot.valToPos(this.#pinnedTime, "x", true));
+  #drawUpright(plot, time, colour, dash) {
+    if (time === null || !this.#times.includes(time)) return;
+    const x = Math.round(plot.valToPos(time, "x", true));
     const { ctx, bbox } = plot;
     ctx.save();
     ctx.strokeStyle = colour;
     ctx.lineWidth = 1.5 * devicePixelRatio;
+    ctx.setLineDash(dash.map((length) => length * devicePixelRatio));
     ctx.beginPath();
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
@@ -284,6 +250,8 @@ export class LineChart {
         const x = plot.valToPos(time, "x", true);
         const y = plot.valToPos(point.v, "y", true);
         const radius = (on ? MARKER_PX + 2 : MARKER_PX) * ratio;
+        const now = time === this.#data.now;
+        if (now) traceRing(ctx, x, y, radius + RING_PX * ratio, colours[s], ratio);
         ctx.beginPath();
         traceMarker(ctx, series.marker, x, y, radius);
         ctx.lineJoin = "round";
@@ -299,6 +267,7 @@ export class LineChart {
           time: iso(time),
           value: point.v,
           hollow: !point.complete,
+          now,
           x: x / ratio,
           y: y / ratio,
         });
@@ -388,7 +357,8 @@ export class LineChart {
     if (this.#tip.hidden) return;
     const { series: on, index } = active;
     const lines = this.#data.series.map((series, i) => ({ label: series.label, point: this.#columns[i][index] }));
-    fillTip(this.#tip, this.#times[index], this.#data.unit, lines, on);
+    const when = pointText(this.#times[index], this.#data.unit, lines[on].point.counted);
+    fillTip(this.#tip, when, lines, on);
     const x = this.#plot.valToPos(this.#times[index], "x", true) / devicePixelRatio;
     const y = this.#plot.valToPos(this.#value(on, index), "y", true) / devicePixelRatio;
     placeTip(this.#tip, x, y, this.#box.clientWidth);

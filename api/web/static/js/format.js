@@ -24,6 +24,11 @@ export function momentText(seconds, unit) {
   return unit === "HOUR" ? `${dayText(seconds)}, ${clockText(seconds)} UTC` : dayText(seconds);
 }
 
+/** What a point is called: its frame; "now", and when that was counted, for the newest count. */
+export function pointText(seconds, unit, counted) {
+  return counted ? `now (counted ${dayText(counted)}, ${clockText(counted)} UTC)` : momentText(seconds, unit);
+}
+
 /** A label of the time axis: what changes from tick to tick, and below it the year or day where that changes. */
 export function tickText(seconds, unit, before) {
   const date = new Date(seconds * 1000);

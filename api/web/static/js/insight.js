@@ -1,16 +1,18 @@
 // The page of one insight: chart, chosen frame in the address (?at=), live while cells are open.
 //
 // For tests and the curious, `window.millstream.chart` shows read-only what is drawn:
-//   .drawn   markers as painted: {series, label, time, value, hollow, x, y}; a missing point has none
+//   .drawn   markers as painted: {series, label, time, value, hollow, now, x, y}; a missing point has none
 //   .labels  labels at the line ends as placed: {label, text, top, height, left, width}
 //   .active  the point under cursor or keys, or null
 //   .loading whether cells are open
 //   .live    whether the server tells of changes
 
 import { LineChart } from "./chart.js";
-import { momentText, numberText } from "./format.js";
+import { numberText, pointText } from "./format.js";
 import { follow, isFollowing } from "./live.js";
 import { refresh } from "./page.js";
+
+const TELL_AGAIN_MS = 10000;
 
 const box = document.getElementById("chart");
 const says = document.getElementById("chart-says");
@@ -19,6 +21,8 @@ const heard = document.getElementById("live-says");
 const read = () => JSON.parse(document.getElementById("chart-data").textContent);
 let data = read();
 let shown = "";
+let telling = 0;
+let told = -Infinity;
 
 const chart = new LineChart(box, {
   onActive(point, byKeyboard) {
@@ -26,12 +30,12 @@ const chart = new LineChart(box, {
     says.textContent = point ? spoken(point) : "";
   },
   onChoose(point) {
-    go(point.time, true);
+    go(point.now ? "now" : point.time, true);
   },
 });
 
 function spoken(point) {
-  const when = momentText(Date.parse(point.time) / 1000, data.unit);
+  const when = pointText(Date.parse(point.time) / 1000, data.unit, point.counted);
   const flaw = point.complete ? "" : `, incomplete: ${point.reason || "not all repositories are counted"}`;
   return `${when}: ${point.label} ${point.complete ? "" : "at least "}${numberText(point.value)}${flaw}`;
 }
@@ -42,8 +46,26 @@ function show() {
   shown = text;
   const before = data;
   data = read();
-  if (before.loading && !data.loading) heard.textContent = "Counting has ended.";
+  tell(before);
   chart.show(data);
+}
+
+/** Reads out what others see move: the end of the counting, and newest counts that changed, not more than every 10 s. */
+function tell(before) {
+  if (before.loading && !data.loading) heard.textContent = "Counting has ended.";
+  if (data.loading || data.now === null) return;
+  const newest = (from) => from.series.map(({ label, points }) => `${label} ${points.at(-1)?.counted ? numberText(points.at(-1).v ?? 0) : ""}`);
+  const was = newest(before);
+  const moved = newest(data).filter((text, i) => text !== was[i]);
+  if (!moved.length || before === data) return;
+  clearTimeout(telling);
+  telling = setTimeout(
+    () => {
+      told = performance.now();
+      heard.textContent = `Now: ${moved.join(", ")}`;
+    },
+    Math.max(0, told + TELL_AGAIN_MS - performance.now()),
+  );
 }
 
 /** Chooses the frame `at` (RFC 3339, empty for none), in the address and on the page. */

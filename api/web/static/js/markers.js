@@ -14,3 +14,13 @@ export function traceMarker(ctx, kind, x, y, radius) {
   corners.forEach(([dx, dy], i) => (i ? ctx.lineTo : ctx.moveTo).call(ctx, x + dx * radius, y + dy * radius));
   ctx.closePath();
 }
+
+/** A thin ring around (x, y): the mark of the newest count, which moves. */
+export function traceRing(ctx, x, y, radius, colour, ratio) {
+  ctx.beginPath();
+  ctx.arc(x, y, radius, 0, 2 * Math.PI);
+  ctx.setLineDash([]);
+  ctx.lineWidth = 1.25 * ratio;
+  ctx.strokeStyle = colour;
+  ctx.stroke();
+}

@@ -1,5 +1,7 @@
 // Where the axes begin, end and have their ticks.
 
+const NOW_PX = 46;
+
 /** The range of the time axis: a little more than the frames span, or a day around a single one. */
 export function xRange(low, high) {
   if (low === high) return [low - 43200, high + 43200];
@@ -14,6 +16,13 @@ export function xTicks(times, unit, width) {
   const count = times.length;
   const step = [1, 2, 3, 4, 6, 12, 24, 48, 96].find((k) => Math.ceil(count / k) <= room) ?? count;
   return times.filter((_, i) => (count - 1 - i) % step === 0);
+}
+
+/** The ticks of the frames that leave room for `now` (Unix seconds, null without one), which has its own. */
+export function withNow(ticks, times, now, width) {
+  if (now === null) return ticks;
+  const span = Math.max(1, now - times[0]);
+  return [...ticks.filter((time) => ((now - time) / span) * width > NOW_PX), now];
 }
 
 /** Whole numbers from 0 to the first round one that is not below `top`, about five of them. */

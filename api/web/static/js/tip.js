@@ -1,16 +1,16 @@
 // The box beside the point under cursor or keys: date, values, why a point is incomplete, how to check it.
 
 import { element } from "./dom.js";
-import { momentText, numberText, valueText } from "./format.js";
+import { numberText, valueText } from "./format.js";
 
 const AWAY_PX = 16;
 
 /**
- * Fills `tip` for one frame. `lines`: {label, point} in the order of the legend, `point` undefined where a line has no
+ * Fills `tip` for one frame, called `when`. `lines`: {label, point} in the order of the legend, `point` undefined where a line has no
  * such frame; `on`: index of the line that the point belongs to.
  */
-export function fillTip(tip, time, unit, lines, on) {
-  tip.replaceChildren(element("div", "when", momentText(time, unit)));
+export function fillTip(tip, when, lines, on) {
+  tip.replaceChildren(element("div", "when", when));
   const keys = document.querySelectorAll("#legend .key");
   lines.forEach(({ label, point }, i) => {
     if (!point) return;
