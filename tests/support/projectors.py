@@ -54,6 +54,9 @@ class ProjectorProcess:
             self._process.kill()
         self._process.wait(10)
         self._reader.join(10)
+        if error is not None:  # its last words, for whoever reads the failure
+            words = [line for line in self.lines if line.get("level") not in ("info", "debug")]
+            sys.stderr.write("\n".join(str(line) for line in words[-20:]) + "\n")
 
     @property
     def pid(self) -> int:
@@ -112,3 +115,15 @@ def projector_running(
     with ProjectorProcess(settings, only, environ) as process:
         yield process
         assert process.stop() == 0
+
+
+@contextmanager
+def running_in_thread(run: Callable[[], object], *, stop: Callable[[], object]) -> Iterator[None]:
+    """``run`` in a thread of its own until the end of the block; ``stop`` tells it to return."""
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop()
+        thread.join(20)
