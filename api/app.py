@@ -30,12 +30,13 @@ from api.context import AppContext
 from api.graphql.execute import GraphQLService
 from api.graphql.limits import OperationLimits
 from api.graphql.operation import Services
-from api.http import graphql, health, login
+from api.http import events, graphql, health, login
 from api.http.bodies import Bodies, BodyPolicy
 from api.http.headers import SecurityHeaders
 from api.http.live import LiveHub
 from api.http.measuring import Measuring
 from api.http.refusals import refusal
+from api.logged import LoggedEvents
 from api.preview.counting import Previewer
 from infra.kafka.producer import Publisher
 from infra.postgres.connect import engine as make_engine
@@ -65,9 +66,11 @@ def create_app(
         settings.model_copy(update={"publish_timeout_s": min(settings.publish_timeout_s, PUBLISH_TIMEOUT_S)}),
         client_id="millstream-api",
     )
-    context = make_context(settings, reader, publisher, limits or OperationLimits())
+    log = LoggedEvents(settings)
+    context = make_context(settings, reader, publisher, log, limits or OperationLimits())
     routes = [
         *graphql.routes(context),
+        *events.routes(context),
         *health.routes(context, health.readiness(settings, reader)),
         *login.routes(context),
         Mount("/static", StaticFiles(directory=web.STATIC), name="static"),
@@ -89,17 +92,24 @@ def create_app(
             Middleware(WriteCheck),
         ],
         exception_handlers={HTTPException: _refused, Exception: _broken},
-        lifespan=_lifespan(engine, reader, publisher, on_start),
+        lifespan=_lifespan(engine, reader, publisher, log, on_start),
     )
     app.state.live = context.live
     return app
 
 
 def make_context(
-    settings: Settings, reader: Reader, publisher: Publisher, limits: OperationLimits
+    settings: Settings, reader: Reader, publisher: Publisher, log: LoggedEvents, limits: OperationLimits
 ) -> AppContext:
     """What endpoints and pages share; also for callers without HTTP."""
-    services = Services(reader=reader, publisher=publisher, limits=limits, previewer=Previewer(settings.home), version=product_version())
+    services = Services(
+        reader=reader,
+        publisher=publisher,
+        log=log,
+        limits=limits,
+        previewer=Previewer(settings.home),
+        version=product_version(),
+    )
     return AppContext(
         settings=settings,
         reader=reader,
@@ -121,7 +131,7 @@ def product_version() -> str:
 
 
 def _lifespan(
-    engine: Engine, reader: Reader, publisher: Publisher, on_start: Callable[[], None]
+    engine: Engine, reader: Reader, publisher: Publisher, log: LoggedEvents, on_start: Callable[[], None]
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -130,6 +140,7 @@ def _lifespan(
             yield
         finally:
             publisher.close()
+            log.close()
             reader.close()
             engine.dispose()
 

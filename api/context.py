@@ -30,11 +30,13 @@ from projections.reading import Reader
 class GraphQLAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one operation, as plain JSON values.
 
-    ``data`` is None when the operation was refused as a whole. ``status`` is the HTTP status that fits.
+    ``data`` is None when the operation was refused as a whole. ``extensions`` say how fresh the answer is (``freshness``, by
+    projection) and what a mutation wrote (``written``). ``status`` is the HTTP status that fits.
     """
 
     data: dict[str, object] | None
     errors: list[dict[str, object]] = []
+    extensions: dict[str, object] = {}
     status: int = 200
 
 

@@ -232,7 +232,13 @@ def _registered(attributes: Mapping[str, str], registry: Registry) -> EventType 
 def _agreement_problems(event_type: EventType, body: Mapping[str, Any]) -> list[FieldProblem]:
     """Of a body whose parts are right: do they agree, and is the whole small enough?"""
     event = _event(event_type, body)
-    found = []
+    found: list[FieldProblem] = []
+    if event.expected_version is not None and not event_type.guarded:
+        found.append(
+            FieldProblem(
+                "$.expectedversion", f"means nothing here: {event_type.name} is not judged by versions"
+            )
+        )
     subject = body.get("subject")
     if subject is not None and str(subject) != event.subject:
         found.append(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -69,12 +70,23 @@ class Client:
         *,
         idempotency_key: str | None = None,
     ) -> T:
-        """The ``data`` of one operation as ``shape``. Raises ApiNotRunning, ApiRefused, AnswerUnexpected."""
-        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        """The ``data`` of one operation as ``shape``. Raises ApiNotRunning, ApiRefused, AnswerUnexpected.
+
+        A mutation always has a key, its own where none is given: when the connection breaks before the answer came, it is sent
+        once more, and the API recognises the repeat.
+        """
+        key = idempotency_key
+        if key is None and query.lstrip().startswith("mutation"):
+            key = secrets.token_urlsafe(18)
+        headers = {} if key is None else {"Idempotency-Key": key}
+        body = {"query": query, "variables": dict(variables)}
         try:
-            answer = self._http.post(
-                "/graphql", json={"query": query, "variables": dict(variables)}, headers=headers
-            )
+            try:
+                answer = self._http.post("/graphql", json=body, headers=headers)
+            except (httpx.ReadError, httpx.RemoteProtocolError):
+                if key is None:
+                    raise
+                answer = self._http.post("/graphql", json=body, headers=headers)
         except httpx.TransportError as error:
             raise _silent(self.base_url, error) from error
         try:

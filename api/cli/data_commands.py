@@ -5,7 +5,11 @@ import click
 from api.cli.graphql_commands import api, graphql, login
 from api.cli.insight_command import insight
 from api.cli.publish_command import publish
+from api.cli.repo_changes import changes
 from api.cli.repo_command import repo
 from api.cli.settings_command import settings
 
 commands: list[click.Command] = [repo, insight, settings, publish, graphql, api, login]
+
+for change in changes:
+    repo.add_command(change)

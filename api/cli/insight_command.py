@@ -9,7 +9,7 @@ import click
 
 from api.cli import insight_questions as questions
 from api.cli.client import Client, connect
-from api.cli.output import console, print_json, print_table, progress
+from api.cli.output import confirmed, console, print_json, print_table, progress, warn
 from api.cli.query_hints import blanks_note
 from api.cli.rendering import chart_table
 from api.cli.repo_command import WaitTimedOut
@@ -22,7 +22,7 @@ _UNITS: Final = ("HOUR", "DAY", "WEEK", "MONTH", "YEAR")
 
 @click.group(epilog="Example: millstream insight list && millstream insight show 'My insight'")
 def insight() -> None:
-    """Create, list and show code insights."""
+    """Create, list, show and delete code insights."""
 
 
 @insight.command(
@@ -100,6 +100,8 @@ def create(
     with connect(load_settings()) as client:
         answer = client.ask(questions.CREATE, {"input": given}, questions.Created, idempotency_key=key)
         made = answer.create_line_chart_search_insight.view
+        for notice in answer.create_line_chart_search_insight.notices:
+            warn(f"{notice.query}: {notice.message}")
         if wait:
             wait_counted(client, made.id, timeout_s)
             made.is_loading_data = False
@@ -170,6 +172,30 @@ def show(insight_id: str, wait: bool, timeout_s: float, as_json: bool) -> None:
         done = sum(series.status.done_cells for series in found.data_series)
         planned = sum(series.status.planned_cells for series in found.data_series)
         click.echo(f"Still counting: {done:,} of {planned:,} cells. Wait for the rest: --wait")
+
+
+@insight.command(epilog="Example: millstream insight delete 'Old API' --yes")
+@click.argument("insight_id", metavar="NAME|ID")
+@click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: {id, number, title, deleted}.")
+def delete(insight_id: str, yes: bool, as_json: bool) -> None:
+    """Delete an insight; what other insights draw too stays.
+
+    NAME is its title when no other has the same, ID its number or its GraphQL id. Exit code 1 when there is none, or when
+    the question is answered with no.
+    """
+    with connect(load_settings()) as client:
+        identity = questions.resolve(client, insight_id)
+        found = questions.titled(client, identity)
+        if found is None:
+            raise questions.unknown(insight_id)
+        if not yes:
+            confirmed(f"Delete the insight {found.title!r} ({found.database_id})?", "nothing was deleted")
+        client.ask(questions.DELETE, {"id": identity}, questions.Deleted)
+    if as_json:
+        print_json({"id": found.id, "number": found.database_id, "title": found.title, "deleted": True})
+    else:
+        click.echo(f"{found.title} ({found.database_id}) is deleted")
 
 
 def wait_counted(client: Client, identity: str, timeout_s: float) -> None:

@@ -36,6 +36,14 @@ query Insights($first: Int, $after: String, $find: String) {
   }
 }
 """
+ONE: Final = """
+query Insight($id: ID!) {
+  insightViews(id: $id) {
+    nodes { id databaseID title createdAt isLoadingData seriesCount }
+    pageInfo { endCursor hasNextPage }
+  }
+}
+"""
 PROGRESS: Final = f"""
 query Progress($id: ID!) {{
   insightViews(id: $id, {_EVERYTHING}) {{
@@ -45,9 +53,14 @@ query Progress($id: ID!) {{
 """
 CREATE: Final = """
 mutation CreateInsight($input: LineChartSearchInsightInput!) {
-  createLineChartSearchInsight(input: $input) { position view { id databaseID title createdAt isLoadingData seriesCount } }
+  createLineChartSearchInsight(input: $input) {
+    position
+    notices { query message }
+    view { id databaseID title createdAt isLoadingData seriesCount }
+  }
 }
 """
+DELETE: Final = "mutation DeleteInsight($id: ID!) { deleteInsightView(id: $id) { alwaysNil } }"
 
 
 class _Camel(msgspec.Struct, rename="camel"):
@@ -176,14 +189,31 @@ class Created(_Camel):
     """The answer to CREATE."""
 
     class Payload(msgspec.Struct):
+        class Notice(msgspec.Struct):
+            query: str
+            message: str
+
         position: str
+        notices: list[Notice]
         view: Listed
 
     create_line_chart_search_insight: Payload
 
 
+class Deleted(_Camel):
+    """The answer to DELETE."""
+
+    delete_insight_view: object
+
+
 class InsightUnknown(MillstreamError):
     """No insight, or several, go by what was given."""
+
+
+def titled(client: Client, identity: str) -> Listed | None:
+    """What a list shows of one insight; None when there is no such."""
+    nodes = client.ask(ONE, {"id": identity}, _List).insight_views.nodes
+    return nodes[0] if nodes else None
 
 
 def listed(client: Client, find: str | None = None) -> list[Listed]:

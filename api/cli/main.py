@@ -27,8 +27,8 @@ _MODULES: Final[dict[str, dict[str, str]]] = {
         "psql": "Open psql on the stack's database.",
     },
     "data_commands": {
-        "repo": "Register and list repositories.",
-        "insight": "Create, list and show code insights.",
+        "repo": "Register, list, rename and remove repositories.",
+        "insight": "Create, list, show and delete code insights.",
         "settings": "Show and change settings of the whole site.",
         "publish": "Validate events and publish them.",
         "graphql": "The GraphQL schema.",

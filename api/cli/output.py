@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from schemas.errors import MillstreamError
+
 _PLAIN_EVERY_S: Final = 2.0
 
 Report = Callable[[int, int], None]
@@ -62,6 +64,18 @@ def plain_lines(rows: Sequence[Sequence[str]]) -> list[str]:
 def warn(text: str) -> None:
     """One line on standard error."""
     click.echo(f"warning: {text}", err=True)
+
+
+class NotConfirmed(MillstreamError):
+    """Somebody was asked whether it is meant, and did not say yes."""
+
+
+def confirmed(question: str, otherwise: str) -> None:
+    """Ask, on standard error. Raises NotConfirmed, which says ``otherwise``, unless the answer is yes."""
+    try:
+        click.confirm(question, abort=True, err=True)
+    except click.Abort as error:
+        raise NotConfirmed(otherwise, remedy="Answer y, or say --yes.") from error
 
 
 @contextmanager

@@ -26,7 +26,7 @@ query Repositories($after: String, $find: String) {
 }
 """
 _ONE: Final = "query Repository($name: String!) { repository(name: $name) { ...Shown } }\n"
-_SHOWN: Final = """
+SHOWN: Final = """
 fragment Shown on Repository {
   id name isFork isArchived isPrivate
   defaultBranch { displayName target { oid } }
@@ -126,7 +126,7 @@ class WaitTimedOut(MillstreamError):
 
 @click.group(epilog="Example: millstream repo add ~/code/app --wait && millstream repo list")
 def repo() -> None:
-    """Register and list repositories."""
+    """Register, list, rename and remove repositories."""
 
 
 @repo.command("add", epilog="Example: millstream repo add ~/code https://git.example.com/team/app.git --wait")
@@ -182,7 +182,7 @@ def list_(find: str | None, as_json: bool) -> None:
     after: str | None = None
     with connect(load_settings()) as client:
         while True:
-            page = client.ask(_LIST + _SHOWN, {"after": after, "find": find}, _Listed).repositories
+            page = client.ask(_LIST + SHOWN, {"after": after, "find": find}, _Listed).repositories
             found += page.nodes
             after = page.page_info.end_cursor
             if not page.page_info.has_next_page:
@@ -206,12 +206,17 @@ def list_(find: str | None, as_json: bool) -> None:
     )
 
 
+def named(client: Client, name: str) -> Shown | None:
+    """The followed repository of this name."""
+    return client.ask(_ONE + SHOWN, {"name": name}, _Found).repository
+
+
 def wait_ready(client: Client, names: Sequence[str], timeout_s: float) -> list[Shown]:
     """The repositories once each is ready or failed. Raises WaitTimedOut."""
     deadline_s = time.monotonic() + timeout_s
     with progress("repositories ready") as report:
         while True:
-            answers = [client.ask(_ONE + _SHOWN, {"name": name}, _Found).repository for name in names]
+            answers = [named(client, name) for name in names]
             found = [one for one in answers if one is not None]
             settled = sum(one.state != "waiting" for one in found)
             report(settled, len(names))
@@ -238,7 +243,7 @@ def _add(client: Client, one: Chosen, name: str | None, flags: dict[str, object]
     given: dict[str, object] = {"name": name or one.name, **flags}
     given |= {"path": str(one.path)} if one.path is not None else {"cloneUrl": one.clone_url}
     try:
-        return client.ask(_ADD + _SHOWN, {"input": given}, _Added).add_repository.repository
+        return client.ask(_ADD + SHOWN, {"input": given}, _Added).add_repository.repository
     except ApiRefused as error:
         raise ApiRefused(
             f"{one.location}: {error}", code=error.code, extensions=error.extensions, remedy=error.remedy

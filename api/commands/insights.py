@@ -94,6 +94,15 @@ def check_query(text: str, kind: SeriesKind, field: str) -> Query:
     return parsed
 
 
+def notices_in(payload: InsightCreated) -> list[dict[str, object]]:
+    """What may surprise in each series' query, though all are valid: ``field`` is the query's path in the input."""
+    return [
+        {"field": f"dataSeries[{index}].query", "query": one.query, "message": message}
+        for index, one in enumerate(payload.series)
+        for message in parse(one.query, one.pattern_type.value).notices
+    ]
+
+
 def insight_created(
     given: Input,
     *,

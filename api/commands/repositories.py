@@ -48,6 +48,14 @@ def registration(
         raise InputRefused("path" if path is not None else "cloneUrl", str(error)) from error
 
 
+def new_name(name: str) -> str:
+    """A repository's new canonical name. Raises InputRefused."""
+    try:
+        return msgspec.convert(canonical_repository_name(name), Name)
+    except (InvalidRepositoryName, msgspec.ValidationError) as error:
+        raise InputRefused("name", str(error), remedy="Give a name of the form host/path.") from error
+
+
 def _check_path(path: str) -> None:
     if not PurePosixPath(path).is_absolute() or "\0" in path:
         raise InputRefused(

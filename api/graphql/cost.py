@@ -29,6 +29,7 @@ PAGE_SIZES: Final[dict[tuple[str, str], int]] = {
     ("Query", "repositories"): 1000,
     ("Query", "insightsDashboards"): 100,
     ("InsightView", "dashboards"): 1,
+    ("Query", "insightAdminBackfillQueue"): 1000,
 }
 """Largest page of each connection: what an omitted, null or negative ``first`` asks for."""
 
@@ -46,6 +47,8 @@ LIST_SIZES: Final[dict[tuple[str, str], int]] = {
     ("Query", "searchInsightLivePreview"): 3,
     ("InsightPreview", "series"): 3,
     ("SearchInsightLivePreviewSeries", "points"): 7,
+    ("EventStatus", "publications"): 2,
+    ("InsightViewPayload", "notices"): 3,
     ("Query", "siteSettings"): 10,
 }
 """What lists of objects without a page size usually hold; a test says that every one is here or inside a page."""

@@ -127,9 +127,10 @@ class GraphQLService:
                 operation_name=operation_name,
                 hide_suggestions=hide_suggestions,
             )
+            extensions = {} if result.errors and result.data is None else operation.extensions()
         finally:
             operation.close()
-        return self._answer(result, started_s)
+        return self._answer(result, extensions, started_s)
 
     def _prepared(
         self, query: str, variables: dict[str, Any], operation_name: str | None, hide_suggestions: bool
@@ -165,7 +166,9 @@ class GraphQLService:
         }
         return Prepared(document, needs_of(self._schema, chosen, fragments, coerced))
 
-    def _answer(self, result: ExecutionResult, started_s: float) -> GraphQLAnswer:
+    def _answer(
+        self, result: ExecutionResult, extensions: dict[str, object], started_s: float
+    ) -> GraphQLAnswer:
         errors = formatted((result.errors or [])[: self._services.limits.errors])
         status = 200
         if result.data is None and errors:
@@ -173,7 +176,7 @@ class GraphQLService:
         _log.debug(
             "operation_answered", errors=len(errors), duration_s=round(time.monotonic() - started_s, 3)
         )
-        return GraphQLAnswer(data=result.data, errors=errors, status=status)
+        return GraphQLAnswer(data=result.data, errors=errors, extensions=extensions, status=status)
 
 
 class _Refused(Exception):

@@ -11,14 +11,17 @@ from api.auth.user import User
 from api.commands.errors import ApiError, Code
 from api.graphql.batches import Batch
 from api.graphql.limits import OperationLimits
+from api.graphql.scalars import rfc3339
+from api.logged import LoggedEvents
 from api.preview.counting import Previewer
 from infra.kafka.producer import Publisher
 from projections.insights import queries as insights
+from projections.judged import Verdict
 from projections.reading import Reader, Snapshot
 from projections.recordings import queries as recordings
 from projections.repositories import queries as repositories
 from projections.series_points import queries as points
-from schemas.envelope import Position
+from schemas.envelope import Event, Position
 from schemas.events import SeriesDefinition, SeriesKind
 
 ALL_PROJECTIONS = frozenset({"repositories", "insights", "recordings", "series_points"})
@@ -30,6 +33,7 @@ class Services:
 
     reader: Reader
     publisher: Publisher
+    log: LoggedEvents
     limits: OperationLimits
     previewer: Previewer
     version: str
@@ -96,6 +100,12 @@ class Operation:
         self._ends_s = started_s + services.limits.time_s
         self._open = ExitStack()
         self._reads: Reads | None = None
+        self._written: list[dict[str, object]] = []
+
+    @property
+    def projections(self) -> Collection[str]:
+        """Those that the operation reads."""
+        return self._projections
 
     @property
     def now(self) -> datetime:
@@ -123,17 +133,32 @@ class Operation:
                 Code.TIMEOUT, f"The operation took more than {self.services.limits.time_s:g} s: ask for less."
             )
 
-    def wait_visible(self, projection: str, position: Position, **written: object) -> None:
-        """Wait until ``projection`` has applied what was just written. Raises ACCEPTED_NOT_YET_VISIBLE."""
-        if not self.services.reader.wait_for(projection, [position], self.services.limits.wait_s):
-            raise ApiError(
-                Code.ACCEPTED_NOT_YET_VISIBLE,
-                "It is on the log; the projection has not passed it yet.",
-                remedy="Read again with minPosition, or repeat with the same Idempotency-Key.",
-                position=str(position),
-                **written,
-            )
-        self.renew()
+    def note_written(self, event: Event, position: Position, verdict: Verdict) -> None:
+        """What a mutation wrote, for the answer's extensions."""
+        self._written.append(
+            {
+                "id": event.id,
+                "source": event.source,
+                "position": str(position),
+                "state": verdict.state,
+                "version": verdict.version,
+            }
+        )
+
+    def extensions(self) -> dict[str, object]:
+        """``freshness`` of each projection in the snapshot that answered, and what was ``written``."""
+        found: dict[str, object] = {}
+        if self._reads is not None:
+            found["freshness"] = {
+                name: {
+                    "appliedUpTo": None if fresh.applied_up_to is None else rfc3339(fresh.applied_up_to),
+                    "behind": fresh.behind,
+                }
+                for name, fresh in sorted(self._reads.snapshot.freshness().items())
+            }
+        if self._written:
+            found["written"] = self._written
+        return found
 
 
 def wait_until_applied(

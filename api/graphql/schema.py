@@ -8,13 +8,16 @@ from graphql import GraphQLSchema, print_schema
 
 from api.graphql.scalars import date_time
 from api.graphql.types import (
+    backfills,
     creating,
     definitions,
+    event_states,
     freshness,
     insights,
     nodes,
     previews,
     repositories,
+    repository_changes,
     series,
     settings,
     site,
@@ -33,7 +36,10 @@ def executable_schema() -> GraphQLSchema:
         *freshness.bindables,
         *site.bindables,
         *settings.bindables,
+        *backfills.bindables,
         *repositories.bindables,
+        *repository_changes.bindables,
+        *event_states.bindables,
         *insights.bindables,
         *definitions.bindables,
         *creating.bindables,

@@ -25,6 +25,7 @@ from api.graphql.operation import ALL_PROJECTIONS
 from schemas.envelope import Position
 from schemas.topics import Topic
 
+BACKFILLS: Final = frozenset({"insights", "recordings", "series_points"})
 READ_BY: Final[Mapping[str, frozenset[str]]] = {
     "node": ALL_PROJECTIONS,
     "asOf": ALL_PROJECTIONS,
@@ -36,9 +37,21 @@ READ_BY: Final[Mapping[str, frozenset[str]]] = {
     "searchInsightPreview": frozenset({"repositories"}),
     "searchInsightLivePreview": frozenset({"repositories"}),
     "createLineChartSearchInsight": ALL_PROJECTIONS,
+    "deleteInsightView": frozenset({"insights"}),
     "addRepository": frozenset({"repositories"}),
+    "removeRepository": frozenset({"repositories"}),
+    "renameRepository": frozenset({"repositories"}),
+    "updateRepository": frozenset({"repositories"}),
+    "eventStatus": frozenset({"event_index", "repositories", "insights", "settings"}),
     "siteSettings": frozenset({"settings"}),
     "changeSiteSetting": frozenset({"settings"}),
+    "insightAdminBackfillQueue": BACKFILLS,
+    "retryInsightSeriesBackfill": BACKFILLS,
+    "moveInsightSeriesBackfillToFrontOfQueue": BACKFILLS,
+    "moveInsightSeriesBackfillToBackOfQueue": BACKFILLS,
+    "pauseInsightBackfill": BACKFILLS,
+    "resumeInsightBackfill": BACKFILLS,
+    "cancelInsightBackfill": BACKFILLS,
 }
 """Projections that each root field reads; a root field that is not here reads none."""
 

@@ -87,6 +87,8 @@ def _response(request: Request, answer: GraphQLAnswer) -> Response:
     body: dict[str, object] = {"errors": answer.errors} if answer.errors else {}
     if answer.data is not None or not answer.errors or answer.status == 200:
         body["data"] = answer.data
+    if answer.extensions:
+        body["extensions"] = answer.extensions
     wants_new = _RESPONSE_TYPE in request.headers.get("accept", "")
     media_type = _RESPONSE_TYPE if wants_new else "application/json"
     return Response(orjson.dumps(body), status_code=answer.status, media_type=media_type)

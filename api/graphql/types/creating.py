@@ -1,22 +1,21 @@
-"""``createLineChartSearchInsight``, and the checks that a form asks for while it is filled in."""
+"""``createLineChartSearchInsight``, ``deleteInsightView``, and the checks that a form asks for while it is filled in."""
 
 import secrets
 
 from ariadne import MutationType, QueryType
 
 from api.commands.errors import ApiError, Code, InputRefused
-from api.commands.insights import check_query, insight_created, names_in, scope_problem
+from api.commands.insights import check_query, insight_created, names_in, notices_in, scope_problem
 from api.graphql import ids
 from api.graphql.operation import Operation
 from api.graphql.types.info import Info, operation_of
 from api.graphql.types.insights import view_source
-from api.graphql.types.repositories import SOURCE
+from api.graphql.writing import earlier, event_of, key_of, write
 from projections.insights import queries
 from projections.insights.queries import View
 from projections.repositories import queries as repository_queries
-from schemas.codec import new_event
-from schemas.events import InsightCreated, SeriesKind
-from schemas.ids import aggregate_id, derived_event_id
+from schemas.events import InsightCreated, InsightDeleted, SeriesKind
+from schemas.ids import aggregate_id
 from streams.search.query import QueryError, parse
 
 query = QueryType()
@@ -55,9 +54,8 @@ def resolve_validate_query(
 
 @mutation.field("createLineChartSearchInsight")
 def resolve_create(_: object, info: Info, input: dict[str, object]) -> dict[str, object]:  # noqa: A002
-    operation = operation_of(info)
-    key = operation.idempotency_key or secrets.token_hex(16)
-    insight_id = aggregate_id("insight", operation.user.name, key)
+    operation, key = operation_of(info), key_of(info)
+    insight_id = aggregate_id("insight", operation.user.name, key or secrets.token_hex(16))
     connection = operation.reads.snapshot.connection
     wanted = names_in(input)
     known = {one.name: one.id for one in repository_queries.all_repositories(connection)} if wanted else {}
@@ -68,30 +66,47 @@ def resolve_create(_: object, info: Info, input: dict[str, object]) -> dict[str,
         created_at=operation.now,
         repository_ids={name: known[name] for name in wanted if name in known},
     )
-    if operation.idempotency_key:
-        existing = queries.view(connection, insight_id)
-        if existing is not None:
-            _check_same(operation, existing, payload)
-            return {"view": view_source(operation, existing), "position": existing.created_position}
-    operation.renew()  # no transaction is held open while Kafka is waited for
-    event = new_event(
-        payload,
-        source=SOURCE,
-        time=payload.created_at,
-        event_id=derived_event_id("insight.created", insight_id),
-    )
-    (position,) = operation.services.publisher.publish([event])
-    operation.wait_visible("insights", position, id=ids.insight_node_id(insight_id))
+    notices = notices_in(payload)
+    existing = None if key is None else queries.view(connection, insight_id)
+    if existing is not None:
+        _check_same(operation, existing, payload)
+        return {
+            "view": view_source(operation, existing),
+            "position": existing.created_position,
+            "notices": notices,
+        }
+    identity = ids.insight_node_id(insight_id)
+    written = write(info, event_of(info, payload), identity=identity)
     created = queries.view(operation.reads.snapshot.connection, insight_id)
     if created is None:
-        raise ApiError(Code.NOT_FOUND, "The insight was deleted at the same moment.")
-    return {"view": view_source(operation, created), "position": str(position)}
+        raise ApiError(
+            Code.NOT_FOUND,
+            "This insight was deleted.",
+            remedy="Create another one, with another Idempotency-Key.",
+            id=identity,
+        )
+    return {
+        "view": view_source(operation, created),
+        "position": str(written.position),
+        "notices": notices,
+    }
+
+
+@mutation.field("deleteInsightView")
+def resolve_delete(_: object, info: Info, id: str) -> dict[str, object]:  # noqa: A002 - the reference's name
+    operation, insight_id = operation_of(info), ids.insight_id_of(id)
+    event = event_of(info, InsightDeleted(insight_id=insight_id))
+    if earlier(info, event, identity=id) is None:
+        if queries.view(operation.reads.snapshot.connection, insight_id) is None:
+            raise ApiError(Code.NOT_FOUND, "There is no such insight.", field="id", id=id)
+        write(info, event, identity=id)
+    return {}
 
 
 def _check_same(operation: Operation, existing: View, payload: InsightCreated) -> None:
     series = operation.reads.series.get(existing.id) or ()
-    before = (existing.title, [(one.series_id, one.label) for one in series])
-    if before != (payload.title, [(one.series_id, one.label) for one in payload.series]):
+    before = (existing.title, existing.description, existing.frames, list(series))
+    if before != (payload.title, payload.description, payload.frames, payload.series):
         raise InputRefused(
             "Idempotency-Key", "this key was used for another insight", remedy="Use a new key for a new insight.",
             id=ids.insight_node_id(existing.id),

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import msgspec
-from ariadne import MutationType, ObjectType, QueryType
+from ariadne import ObjectType, QueryType
 
 from api.commands.errors import ApiError, Code, InputRefused, query_refused
 from api.commands.insights import scope_problem
-from api.commands.repositories import registration
 from api.graphql import ids
 from api.graphql.cursors import cursor, parse_cursor
 from api.graphql.operation import Operation
@@ -15,17 +14,14 @@ from api.graphql.types.freshness import AsOf, as_of
 from api.graphql.types.info import Info, operation_of
 from projections.repositories import queries
 from projections.repositories.queries import Repository
-from schemas.codec import new_event
 from streams.search.query import QueryError, RepositoryType, parse, repository_filter
 
 query = QueryType()
-mutation = MutationType()
 repository_type = ObjectType("Repository")
 connection_type = ObjectType("RepositoryConnection")
 
 _CURSOR = "repositories"
 _MAXIMUM = 1000
-SOURCE = "//millstream/api"
 
 
 class PageInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,36 +160,6 @@ def resolve_preview(
     return {"query": query, "number_of_repositories": number}
 
 
-@mutation.field("addRepository")
-def resolve_add_repository(_: object, info: Info, input: dict[str, object]) -> dict[str, object]:  # noqa: A002
-    operation = operation_of(info)
-    payload = registration(
-        name=_text(input.get("name")),
-        path=_text(input.get("path")),
-        clone_url=_text(input.get("clone_url")),
-        fork=bool(input.get("fork")),
-        archived=bool(input.get("archived")),
-        private=bool(input.get("private")),
-    )
-    connection = operation.reads.snapshot.connection
-    known = queries.by_ids(connection, [payload.repository_id]).get(payload.repository_id)
-    if known is not None and known.removed_at is None and _same(known, payload):
-        return {"repository": known, "position": known.registered_position}
-    namesake = queries.by_name(connection, payload.name)
-    if namesake is not None and namesake.id != payload.repository_id:
-        raise InputRefused(
-            "name", f"another repository is called {payload.name}", remedy="Give it another name."
-        )
-    operation.renew()  # no transaction is held open while Kafka is waited for
-    event = new_event(payload, source=SOURCE, time=operation.now)
-    (position,) = operation.services.publisher.publish([event])
-    operation.wait_visible("repositories", position, id=ids.repository_node_id(payload.repository_id))
-    added = operation.reads.repositories.get(payload.repository_id)
-    if added is None:
-        raise ApiError(Code.NOT_FOUND, f"{payload.name} was removed at the same moment.")
-    return {"repository": added, "position": str(position)}
-
-
 @connection_type.field("totalCount")
 def resolve_total_count(page: RepositoryPage, info: Info, precise: bool | None = False) -> int:
     if page.total is not None:
@@ -295,15 +261,4 @@ def _after(after: str | None) -> tuple[str, int] | None:
     return key[0], key[1]
 
 
-def _same(known: Repository, wanted: object) -> bool:
-    return all(
-        getattr(known, name) == getattr(wanted, name)
-        for name in ("name", "path", "clone_url", "fork", "archived", "private")
-    )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-bindables = [query, mutation, repository_type, connection_type]
+bindables = [query, repository_type, connection_type]

@@ -4,10 +4,9 @@ from ariadne import MutationType, ObjectType, QueryType
 
 from api.commands.errors import InputRefused
 from api.graphql.types.info import Info, operation_of
-from api.graphql.types.repositories import SOURCE
+from api.graphql.writing import earlier, event_of, write
 from projections.settings import queries
 from projections.settings.queries import Changed
-from schemas.codec import new_event
 from schemas.events import SettingsChanged
 from schemas.settings.known import BY_KEY
 
@@ -25,15 +24,10 @@ def resolve_settings(_: object, info: Info, min_position: list[str] | None = Non
 def resolve_change(_: object, info: Info, key: str, value: float | None = None) -> dict[str, object]:
     operation = operation_of(info)
     check(key, value)
-    event = new_event(
-        SettingsChanged(key=key, value=value, changed_by=operation.user.name),
-        source=SOURCE,
-        time=operation.now,
-    )
-    (position,) = operation.services.publisher.publish([event])
-    operation.wait_visible("settings", position, key=key)
+    event = event_of(info, SettingsChanged(key=key, value=value, changed_by=operation.user.name))
+    written = earlier(info, event, identity=key) or write(info, event, identity=key)
     found = {one.setting.key: one for one in queries.listed(operation.reads.snapshot.connection)}
-    return {"setting": found[key], "position": str(position)}
+    return {"setting": found[key], "position": str(written.position)}
 
 
 def check(key: str, value: float | None) -> None:
