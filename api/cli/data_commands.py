@@ -2,6 +2,7 @@
 
 import click
 
+from api.cli.backfill_commands import commands as backfill_commands
 from api.cli.graphql_commands import api, graphql, login
 from api.cli.insight_command import insight
 from api.cli.publish_command import publish
@@ -13,3 +14,5 @@ commands: list[click.Command] = [repo, insight, settings, publish, graphql, api,
 
 for change in changes:
     repo.add_command(change)
+for command in backfill_commands:
+    insight.add_command(command)

@@ -18,6 +18,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from projections.recordings.backlog import Backfill, backfills, queue_positions
 from projections.recordings.tables import CONTROLS, JOBS
 from projections.recordings.waiting import (
     GivenUp,
@@ -33,6 +34,7 @@ from schemas.events import Lane, RecordingRequest
 
 __all__ = [
     "Attempts",
+    "Backfill",
     "GivenUp",
     "Group",
     "InFlight",
@@ -40,6 +42,7 @@ __all__ = [
     "RequestKey",
     "Waiting",
     "attempts",
+    "backfills",
     "busy_repositories",
     "cancelled",
     "candidates",
@@ -48,6 +51,7 @@ __all__ = [
     "groups",
     "in_flight",
     "progress",
+    "queue_positions",
 ]
 
 _KEY: Final = tuple_(JOBS.c.repository_id, JOBS.c.request_id)
