@@ -14,6 +14,7 @@ from projections.reading import Reader
 from schemas.topics import Topic
 from streams.agent import AgentSpec, Context, Timer
 from streams.insights.planner import Planner
+from streams.insights.recorder import Recorder
 from streams.insights.retries import RetryPlanner
 from streams.log_ends import TopicEnds
 from streams.obligations.reconciler import Reconciler
@@ -33,7 +34,7 @@ class Heads(NamedTuple):
 
 
 def heads(settings: Settings, slot: Slot, context: Context, is_leader: Callable[[], bool]) -> Heads:
-    """Planner, dispatcher and reconciler. Raises KafkaUnreachable, TopicMissing."""
+    """Planner, recorder, dispatcher and reconciler. Raises KafkaUnreachable, TopicMissing."""
     admin = KafkaAdmin(settings)
     database = engine(settings, Role.WORKER, pool_size=_POOL_SIZE, name="heads")
     reader = Reader(database)
@@ -49,4 +50,8 @@ def heads(settings: Settings, slot: Slot, context: Context, is_leader: Callable[
     )
     reconciler = Reconciler(OBLIGATIONS, reader, log_ends, admin, context)
     retries = RetryPlanner(reader, log_ends)
-    return Heads((*planner.specs, retries.spec), (*dispatcher.timers, reconciler.timer))
+    recorder = Recorder(reader, log_ends, context)
+    return Heads(
+        (*planner.specs, retries.spec, *recorder.specs),
+        (*dispatcher.timers, reconciler.timer, recorder.timer),
+    )

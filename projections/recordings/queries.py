@@ -17,6 +17,7 @@ from sqlalchemy import (
     select,
     tuple_,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from projections.recordings.backlog import Backfill, backfills, queue_positions
 from projections.recordings.tables import CONTROLS, JOBS
@@ -137,6 +138,21 @@ def exists(connection: Connection, keys: Collection[RequestKey]) -> set[RequestK
         _KEY.in_(_listed(keys)), JOBS.c.requested_at.is_not(None)
     )
     return {(repository_id, request_id) for repository_id, request_id in connection.execute(query)}
+
+
+def newest_snapshots_asked(connection: Connection, repository_ids: Collection[int]) -> dict[int, int]:
+    """By repository: the newest push (its offset) whose state any request ever asked for."""
+    offset = cast(
+        cast(func.convert_from(JOBS.c.request, "UTF8"), JSONB)[("snapshot", "pushed_offset")].astext,
+        BigInteger,
+    )
+    query = (
+        select(JOBS.c.repository_id, func.max(offset))
+        .where(JOBS.c.repository_id.in_(list(repository_ids)), JOBS.c.request.is_not(None))
+        .group_by(JOBS.c.repository_id)
+        .having(func.max(offset).is_not(None))
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 class Attempts(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,7 +33,7 @@ from projections.series_points.columns import (
     Sources,
     assemble,
 )
-from projections.series_points.known import KnownCells, known_cells, not_planned
+from projections.series_points.known import Asked, KnownCells, known_cells, not_planned
 from projections.series_points.newest import (
     NewestPoint,
     RepositorySnapshot,
@@ -46,6 +46,7 @@ from projections.series_points.tables import INCOMPLETE_POINTS, SERIES_POINTS
 from schemas.grid import Interval, TimeUnit
 
 __all__ = [
+    "Asked",
     "CellState",
     "Counts",
     "KnownCells",

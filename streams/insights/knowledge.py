@@ -10,13 +10,12 @@ from projections.judged import accepted_of
 from projections.reading import Reader
 from projections.repositories import queries as repositories
 from projections.series_points import queries as series_points
-from projections.series_points.known import Asked, KnownCells
-from projections.series_points.newest import RepositorySnapshot
 from projections.settings import queries as site_settings
 from schemas.events import SnapshotTarget
 from schemas.topics import Topic
 from streams.agent import Received
 from streams.insights.cells import Pair
+from streams.insights.due import Base
 from streams.insights.plan import Definition, Known, Newest
 from streams.insights.scope import Repository
 
@@ -104,19 +103,29 @@ class Knowledge:
             ),
         )
 
-    def missing(self, asked: Sequence[Asked]) -> dict[Pair, KnownCells]:
+    def missing(self, asked: Sequence[series_points.Asked]) -> dict[Pair, series_points.KnownCells]:
         """Those of ``asked`` that are not planned whole, with what is known of them."""
         with self._reader.snapshot(("series_points",)) as snapshot:
             return series_points.not_planned(snapshot.connection, asked)
 
     def planned_and_counted(
         self, series_ids: Collection[str], repository_ids: Collection[int]
-    ) -> tuple[set[Pair], dict[str, dict[int, RepositorySnapshot]]]:
+    ) -> tuple[set[Pair], dict[Pair, Base]]:
         """Pairs that are planned at all, and the snapshots there are."""
         with self._reader.snapshot(("series_points",)) as snapshot:
             cells = series_points.known_cells(snapshot.connection, series_ids, repository_ids)
             found = series_points.snapshots(snapshot.connection, series_ids, repository_ids)
-        return {pair for pair, one in cells.items() if one.planned}, found
+        return {pair for pair, one in cells.items() if one.planned}, {
+            (series_id, repository_id): Base(
+                value=one.value,
+                commit=one.commit,
+                pushed_offset=one.pushed_offset,
+                matcher_version=one.matcher_version,
+                is_whole=one.reason is None,
+            )
+            for series_id, rows in found.items()
+            for repository_id, one in rows.items()
+        }
 
     def window_s(self) -> float:
         """Over how many seconds recordings are spread."""

@@ -14,6 +14,7 @@ from schemas.events import (
     BackfillPlanned,
     BackfillRetried,
     InsightCreated,
+    RecordingRequested,
     RepositoryCloneFailed,
     RepositoryPushed,
     RepositoryRegistered,
@@ -22,6 +23,7 @@ from schemas.topics import Topic
 from streams.obligations.names import Owing
 from streams.obligations.obligation import Obligation, Owed, Standing
 from streams.obligations.unplanned import unplanned_repositories
+from streams.obligations.unseen import newest_pushes, unseen_pushes
 
 _LIMIT: Final = 5_000
 """Open obligations read at once: what is beyond waits for these."""
@@ -109,6 +111,27 @@ OBLIGATIONS: Final = (
         remedy=f"{_SEE}register the repository again.",
     ),
     Obligation(
+        name=Owing.PUSH_SNAPSHOT,
+        agents=("recorder",),
+        opening=RepositoryPushed,
+        outcomes=(RecordingRequested,),
+        topic=Topic.REPOSITORIES,
+        group=HEADS_APP,
+        closing={
+            "repositories": (Topic.REPOSITORIES,),
+            "insights": (Topic.INSIGHTS,),
+            "recordings": (Topic.RECORDINGS,),
+            "series_points": (Topic.INSIGHTS, Topic.RESULTS),
+        },
+        owed=newest_pushes,
+        unmet=unseen_pushes,
+        deadline_s=15.0,
+        attempts=5,
+        look_s=15.0,
+        owes="The newest count of repository {aggregate_id} after a push",
+        remedy=f"{_SEE}tell of the push again: millstream repo notify.",
+    ),
+    Obligation(
         name=Owing.BACKFILL_RETRY,
         agents=("planner.retries",),
         opening=BackfillRetried,
@@ -130,6 +153,11 @@ STANDING: Final = (
         name=Owing.BACKFILL_CANCEL,
         agents=("dispatcher", "dispatcher.resign"),
         looks_at="requests that were neither dispatched nor ended, of cancelled insights too",
+    ),
+    Standing(
+        name=Owing.RECORDING_DUE,
+        agents=("recorder.due",),
+        looks_at="grid instants that have passed, against what is planned",
     ),
     Standing(
         name=Owing.REPOSITORY_POLL,

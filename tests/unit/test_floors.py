@@ -47,7 +47,7 @@ ADAPTERS = {
 
 DATABASE = ("psycopg", "psycopg_pool", "sqlalchemy")
 PURE_OF_DATABASE = ("schemas/", "streams/search/", "infra/kafka/", "infra/topics.py", "infra/blobs.py")
-PURE_NAMES = ("fold.py", "plan.py", "dispatch.py", "window.py")
+PURE_NAMES = ("fold.py", "plan.py", "due.py", "dispatch.py", "window.py")
 """Modules with these names hold pure logic: no broker, no database, no framework."""
 IMPURE = (*DATABASE, "kafka", "confluent_kafka", "aiokafka", "faust", "mode")
 
@@ -107,11 +107,15 @@ def violations(path: str, source: str) -> list[str]:
 
 
 def _is_the_one_arrow(path: str, name: str) -> bool:
-    """An agent may read a projection through ``projections.<x>.queries``, in a snapshot of ``projections.reading`` (and name its error)."""
+    """An agent may read a projection through ``projections.<x>.queries``, in a snapshot of ``projections.reading`` (and name its error),
+    and ask which guarded events were accepted."""
     parts = name.split(".")
     if not path.startswith("streams/") or parts[0] != "projections":
         return False
-    read = name.startswith("projections.reading") or name == "projections.generations.NotProjected"
+    read = name.startswith("projections.reading") or name in (
+        "projections.generations.NotProjected",
+        "projections.judged.accepted_of",
+    )
     return read or (len(parts) > 2 and parts[2] == "queries")
 
 
