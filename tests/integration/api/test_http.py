@@ -146,6 +146,41 @@ def test_published_events_are_judged_by_line(api: Api, folder: Path) -> None:
     assert found["position"] == first["position"]
 
 
+def test_publish_waits_for_the_verdict_and_its_exit_code_says_it(api: Api, folder: Path) -> None:
+    name = "git.example.com/judged"
+    event = {
+        "specversion": "1.0",
+        "id": "judged-1",
+        "source": "//git.example.com/judged",
+        "type": "millstream.repository.registered",
+        "time": "2026-11-22T12:00:00Z",
+        "data": {"repository_id": repository_id(name), "name": name, "path": "/srv/judged"},
+    }
+    file = folder / "judged.json"
+    file.write_text(json.dumps(event))
+    first = run(api, "publish", str(file), "--wait")
+    assert (first.returncode, first.stdout.split(" millstream.")[0]) == (0, "line 1: ACCEPTED v1"), (
+        first.stderr
+    )
+    again = run(api, "publish", str(file), "--wait", "--json")
+    (shown,) = json.loads(again.stdout)
+    assert (again.returncode, shown["state"]) == (0, "DUPLICATE")
+    assert shown["of"] == first.stdout.split()[3]
+    late = folder / "late.json"
+    late.write_text(json.dumps({**event, "id": "judged-2"}))
+    refused = run(api, "publish", str(late), "--wait", "--expected-version", "0")
+    assert refused.returncode == 1
+    assert "line 1: REJECTED" in refused.stdout
+    assert "version 1" in refused.stdout
+    both = folder / "both.ndjson"
+    both.write_text(f"{json.dumps(event)}\n{json.dumps(event)}\n")
+    assert run(api, "publish", str(both), "--expected-version", "1").returncode == 2
+    # Nobody waits for a moment that short.
+    hasty = run(api, "publish", str(file), "--wait", "--timeout", "0", "--json")
+    (shown,) = json.loads(hasty.stdout)
+    assert (hasty.returncode, shown["state"]) in ((3, "PENDING"), (0, "DUPLICATE"))
+
+
 def test_a_dead_letter_is_rejected_with_its_reason(api: Api, publisher: Publisher) -> None:
     bad = publisher.publish_raw(Topic.REPOSITORIES, b"1", b"{}", (("ce_specversion", b"1.0"),))
     engine = make_engine(api.settings, Role.WORKER, pool_size=2)
