@@ -165,7 +165,7 @@ def test_publish_waits_for_the_verdict_and_its_exit_code_says_it(api: Api, folde
     again = run(api, "publish", str(file), "--wait", "--json")
     (shown,) = json.loads(again.stdout)
     assert (again.returncode, shown["state"]) == (0, "DUPLICATE")
-    assert shown["of"] == first.stdout.split()[3]
+    assert shown["of"] == first.stdout.split()[4]
     late = folder / "late.json"
     late.write_text(json.dumps({**event, "id": "judged-2"}))
     refused = run(api, "publish", str(late), "--wait", "--expected-version", "0")
