@@ -21,6 +21,7 @@ from api.graphql.types import (
     series,
     settings,
     site,
+    view_backfill,
 )
 
 _FOLDER = Path(__file__).parent
@@ -41,6 +42,7 @@ def executable_schema() -> GraphQLSchema:
         *repository_changes.bindables,
         *event_states.bindables,
         *insights.bindables,
+        *view_backfill.bindables,
         *definitions.bindables,
         *creating.bindables,
         *series.bindables,

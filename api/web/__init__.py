@@ -6,7 +6,7 @@ refusals and faults look. Static files lie in ``STATIC``, templates in ``TEMPLAT
 
 from starlette.routing import BaseRoute
 
-from api.web import create_page, graphiql_page, insight_pages, live_pages, repository_pages
+from api.web import control_pages, create_page, graphiql_page, insight_pages, live_pages, repository_pages
 from api.web.asking import PageContext
 from api.web.outcomes import STATIC, TEMPLATES, outcome_page
 from api.web.templating import install
@@ -21,6 +21,7 @@ def routes(context: PageContext) -> list[BaseRoute]:
         *create_page.routes(context),
         *live_pages.routes(context),
         *insight_pages.routes(context),
+        *control_pages.routes(context),
         *repository_pages.routes(context),
         *graphiql_page.routes(context),
     ]

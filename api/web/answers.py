@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from api.graphql.ids import repository_id_of
+from api.web.backfill import Backfill
 from api.web.drawing import Cells
 from api.web.model import Cell, Freshness, Insight, Point, Progress, Repository, Series
 from api.web.palette import style_of
@@ -90,7 +91,7 @@ class _Scope(_Answer):
 
 
 class View(_Answer):
-    """A node of ``insightViews``; ``created_at`` is asked for where views are listed."""
+    """A node of ``insightViews``; ``created_at`` is asked for where views are listed, the backfill's state where one is shown."""
 
     database_id: str = msgspec.field(name="databaseID")
     title: str
@@ -101,6 +102,7 @@ class View(_Answer):
     time_scope: _TimeScope | None = None
     repository_definition: _Scope | None = None
     created_at: datetime | None = None
+    backfill_queue_status: Backfill | None = None
 
 
 class _Views(_Answer):
@@ -232,6 +234,7 @@ def insight(view: View) -> Insight:
         unit=scope.unit,
         step=scope.value,
         scope=_scope(view.repository_definition),
+        backfill=view.backfill_queue_status,
     )
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from api.web.backfill import Backfill
 from api.web.palette import SeriesStyle
 from schemas.grid import Interval, TimeUnit
 
@@ -83,6 +84,7 @@ class Insight(msgspec.Struct, frozen=True):
     unit: str = "MONTH"
     step: int = 1
     scope: str = ""
+    backfill: Backfill | None = None
 
     @property
     def times(self) -> tuple[datetime, ...]:

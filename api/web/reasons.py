@@ -15,6 +15,10 @@ class Reasons:
         "missing-object": "an object is missing from a clone{}",
         "shallow": "the history of a shallow clone{} ends before this frame",
         "timeout": "counting ran out of time{}",
+        "cancelled": "counting was cancelled{}",
+        "invalid-query": "the query cannot be run{}",
+        "result-too-large": "the result is too large{}",
+        "handler-died": "counting ended the process that counted{}",
         "limit-hit": "the limit of count: was reached{}",
     }
     """A gap stands where the repositories are named."""
