@@ -172,6 +172,12 @@ def unplanned(connection: Connection, limit: int) -> list[tuple[int, str]]:
     return [(row.id, row.created_position) for row in connection.execute(query)]
 
 
+def planned_events(connection: Connection, event_ids: Collection[str]) -> set[str]:
+    """Those of ``event_ids`` that are parts of plans."""
+    wanted = INSIGHT_BACKFILL.c.event_id == any_(cast(list(event_ids), ARRAY(Text)))
+    return set(connection.scalars(select(INSIGHT_BACKFILL.c.event_id).where(wanted)))
+
+
 def alive(connection: Connection, ids: Collection[int]) -> set[int]:
     """Those of ``ids`` that are insights which nobody has deleted."""
     return set(connection.scalars(select(INSIGHT_VIEW.c.id).where(_LIVE, INSIGHT_VIEW.c.id.in_(list(ids)))))

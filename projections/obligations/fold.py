@@ -5,20 +5,14 @@ from typing import Final
 
 from projections.changes import Keep, Ranked, Rule, SparseTable, Upsert
 from projections.folding import Folding
-from schemas.events import (
-    BackfillPlanned,
-    BackfillRetried,
-    ObligationFailed,
-    ObligationRenewed,
-    PlanCause,
-)
+from schemas.events import BackfillRetried, ObligationFailed, ObligationRenewed
 from schemas.topics import Topic
 
 RETRY: Final = "backfill.retry"
-"""The obligation of ``backfill.retried``: its plan names the event that it was made for."""
+"""The obligation of ``backfill.retried``. Its subject is that event's id, from which the id of the plan that closes it follows."""
 _RULES: Final[Mapping[str, Rule]] = {
     "repository_id": Keep.FIRST,
-    **dict.fromkeys(("opened_at", "opened_position", "closed"), Keep.FIRST),
+    **dict.fromkeys(("opened_at", "opened_position"), Keep.FIRST),
     **dict.fromkeys(("attempt", "renewed_at", "renewed_position"), Ranked("attempt")),
     **dict.fromkeys(("failed_at", "attempts", "reason", "message"), Keep.FIRST),
 }
@@ -54,9 +48,6 @@ def fold(events: Sequence[Folding]) -> list[Upsert]:
                     opened_at=event.time,
                     opened_position=str(folding.position),
                 )
-            case BackfillPlanned() as data:
-                if data.cause is PlanCause.BACKFILL_RETRIED and event.causation_id is not None:
-                    rows.set((RETRY, data.insight_id, event.causation_id), repository_id=0, closed=True)
             case _:
                 pass
     return rows.upserts()

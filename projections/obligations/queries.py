@@ -63,19 +63,17 @@ def again(connection: Connection, obligation: str, aggregate_ids: Collection[int
     }
 
 
-def opened(connection: Connection, obligation: str, limit: int) -> list[Opened]:
-    """Obligations of this name that are neither closed nor given up, by key."""
+def opened(connection: Connection, obligation: str) -> list[Opened]:
+    """Obligations of this name that were not given up, by key; whether they were met stands elsewhere."""
     columns = OBLIGATIONS.c
     query = (
         select(columns.aggregate_id, columns.subject, columns.opened_position)
         .where(
             columns.obligation == obligation,
             columns.opened_position.is_not(None),
-            columns.closed.is_not(True),
             columns.failed_at.is_(None),
         )
         .order_by(columns.aggregate_id, columns.subject.collate("C"))
-        .limit(limit)
     )
     return [
         Opened(

@@ -3,7 +3,7 @@
 Everything about one obligation stands under one key of one topic, so a row has one partition that writes it.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, MetaData, Table, Text
 
 METADATA = MetaData(schema="obligations")
 
@@ -17,7 +17,6 @@ OBLIGATIONS = Table(
     # of obligations whose opening event leaves no other row behind
     Column("opened_at", DateTime(timezone=True)),
     Column("opened_position", Text),
-    Column("closed", Boolean),
     # of those that were renewed, or given up
     Column("attempt", Integer, comment="the newest one that was asked for; null: the first"),
     Column("renewed_at", DateTime(timezone=True)),

@@ -102,6 +102,20 @@ def in_flight(connection: Connection) -> list[InFlight]:
     ]
 
 
+def dispatched(connection: Connection, limit: int) -> list[tuple[int, str, int, str]]:
+    """(repository, request, attempt, position of the dispatch) of what was dispatched and has no outcome, by deadline."""
+    columns = JOBS.c
+    query = (
+        select(
+            columns.repository_id, columns.request_id, columns.dispatched_attempt, columns.dispatched_position
+        )
+        .where(columns.state == literal_column("'processing'"), columns.dispatched_position.is_not(None))
+        .order_by(columns.deadline, columns.request_id.collate("C"), columns.repository_id)
+        .limit(limit)
+    )
+    return [tuple(row) for row in connection.execute(query)]
+
+
 def progress(connection: Connection, insight_ids: Collection[int]) -> dict[int, Progress]:
     """Jobs of each insight by state; every one of ``insight_ids`` has an entry."""
     query = (

@@ -18,6 +18,7 @@ class Owing(StrEnum):
     BACKFILL_CANCEL = "backfill.cancel"
     RECORDING_DUE = "recording.due"
     REPOSITORY_POLL = "repository.poll"
+    RENEWAL = "obligation.renewal"
 
 
 def renewed(event: Event, owing: Owing) -> ObligationRenewed | None:

@@ -32,8 +32,6 @@ Query = Callable[[Connection], Sequence[Owed]]
 """Everything that is open, first attempts as far as the rows tell; read inside one snapshot."""
 Unmet = Callable[[Connection, Sequence[Owed]], Collection[Key]]
 """Which of these are open indeed, where finding out costs more than a row: asked once for each, in pages."""
-Abandon = Callable[[Connection, Sequence[Owed]], Sequence[tuple[Payload, str]]]
-"""What has to be said besides ``obligation.failed``, so that those who wait for the outcome stop; with event ids."""
 
 
 class Obligation(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +57,6 @@ class Obligation(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str
     look_s: float = 5.0
     unmet: Unmet | None = None
-    abandon: Abandon | None = None
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

@@ -170,11 +170,7 @@ class Reconciler:
         )
 
     async def _give_up(self, obligation: Obligation, spent: Sequence[Owed]) -> None:
-        """Say it in words; first what those who wait for the outcome have to hear."""
-        told: Sequence[tuple[Payload, str]] = ()
-        if obligation.abandon is not None:
-            told = await asyncio.to_thread(self._told, obligation, spent)
-        await self._publish([(payload, event_id, None) for payload, event_id in told])
+        """Say it in words. Who waits for the outcome hears it from the projection that owns the row."""
         await self._publish(
             [
                 (
@@ -196,13 +192,7 @@ class Reconciler:
         for one in spent:
             _log.error("obligation_failed", obligation=obligation.name, message=_message(obligation, one))
 
-    def _told(self, obligation: Obligation, spent: Sequence[Owed]) -> Sequence[tuple[Payload, str]]:
-        if obligation.abandon is None:
-            return ()
-        with self._reader.snapshot({*obligation.closing, _MEMORY}) as snapshot:
-            return obligation.abandon(snapshot.connection, spent)
-
-    async def _publish(self, said: Sequence[tuple[Payload, str, Topic | None]]) -> None:
+    async def _publish(self, said: Sequence[tuple[Payload, str, Topic]]) -> None:
         now = self._context.now()
         if said:
             await self._context.publish(

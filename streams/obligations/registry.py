@@ -8,22 +8,28 @@ from sqlalchemy import Connection
 from infra.topics import HANDS_APP, HEADS_APP
 from projections.insights import queries as insights
 from projections.obligations import queries as obligations
+from projections.recordings import queries as recordings
 from projections.repositories import queries as repositories
 from schemas.envelope import Position
 from schemas.events import (
     BackfillPlanned,
     BackfillRetried,
     InsightCreated,
+    RecordingDispatched,
     RecordingRequested,
     RepositoryCloneFailed,
     RepositoryPushed,
     RepositoryRegistered,
+    SearchCompleted,
+    SearchFailed,
 )
 from schemas.topics import Topic
+from streams.insights.retrying import retried_plan_id
 from streams.obligations.names import Owing
 from streams.obligations.obligation import Obligation, Owed, Standing
 from streams.obligations.unplanned import unplanned_repositories
 from streams.obligations.unseen import newest_pushes, unseen_pushes
+from streams.recordings.dispatch import MAX_ATTEMPTS
 
 _LIMIT: Final = 5_000
 """Open obligations read at once: what is beyond waits for these."""
@@ -52,12 +58,28 @@ def _followed(connection: Connection) -> Sequence[Owed]:
 
 
 def _retries_without_plan(connection: Connection) -> Sequence[Owed]:
-    found = obligations.opened(connection, Owing.BACKFILL_RETRY, _LIMIT)
-    alive = insights.alive(connection, {one.aggregate_id for one in found})
+    plans = {
+        retried_plan_id(one.aggregate_id, one.subject): one
+        for one in obligations.opened(connection, Owing.BACKFILL_RETRY)
+    }
+    planned = insights.planned_events(connection, plans)
+    alive = insights.alive(connection, {one.aggregate_id for one in plans.values()})
     return [
         Owed(aggregate_id=one.aggregate_id, subject=one.subject, opened=one.position)
-        for one in found
-        if one.aggregate_id in alive
+        for plan_id, one in plans.items()
+        if plan_id not in planned and one.aggregate_id in alive
+    ]
+
+
+def _dispatched(connection: Connection) -> Sequence[Owed]:
+    return [
+        Owed(
+            aggregate_id=repository_id,
+            subject=request_id,
+            opened=Position.parse(position),
+            attempt=attempt,
+        )
+        for repository_id, request_id, attempt, position in recordings.dispatched(connection, _LIMIT)
     ]
 
 
@@ -138,12 +160,33 @@ OBLIGATIONS: Final = (
         outcomes=(BackfillPlanned,),
         topic=Topic.INSIGHTS,
         group=HEADS_APP,
-        closing={"obligations": (Topic.INSIGHTS,), "insights": (Topic.INSIGHTS,)},
+        closing={"insights": (Topic.INSIGHTS,)},
         owed=_retries_without_plan,
         deadline_s=10.0,
         attempts=5,
         owes="The new plan that was asked for of insight {aggregate_id}",
-        remedy=f"{_SEE}ask again: millstream insight retry {{aggregate_id}}.",
+        remedy=f"{_SEE}ask again: millstream insight retry.",
+    ),
+    Obligation(
+        name=Owing.RECORDING_COUNT,
+        agents=("runner.interactive", "runner.background"),
+        opening=RecordingDispatched,
+        outcomes=(SearchCompleted, SearchFailed),
+        topic=Topic.RECORDINGS,
+        group=HANDS_APP,
+        closing={
+            "recordings": (
+                Topic.RECORDINGS,
+                Topic.RESULTS,
+                Topic.WORK_INTERACTIVE,
+                Topic.WORK_BACKGROUND,
+            )
+        },
+        owed=_dispatched,
+        deadline_s=30.0,
+        attempts=MAX_ATTEMPTS,
+        owes="The outcome of request {subject} in repository {aggregate_id}",
+        remedy=f"{_SEE}ask again: millstream insight retry.",
     ),
 )
 """What an event makes an agent owe."""
@@ -152,17 +195,20 @@ STANDING: Final = (
     Standing(
         name=Owing.BACKFILL_CANCEL,
         agents=("dispatcher", "dispatcher.resign"),
-        looks_at="requests that were neither dispatched nor ended, of cancelled insights too",
+        looks_at="requests that were neither dispatched nor ended, those of cancelled insights too",
     ),
     Standing(
         name=Owing.RECORDING_DUE,
         agents=("recorder.due",),
-        looks_at="grid instants that have passed, against what is planned",
+        looks_at="grid instants that have passed, and what of them is planned",
     ),
     Standing(
         name=Owing.REPOSITORY_POLL,
         agents=("poller",),
-        looks_at="refs of the repositories of its partitions, against what was said of them last",
+        looks_at="the refs of every repository that is ready",
+    ),
+    Standing(
+        name=Owing.RENEWAL, agents=("reconciler",), looks_at="every obligation of this registry that is open"
     ),
 )
 """What agents find by looking."""
