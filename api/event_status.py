@@ -36,6 +36,13 @@ class EventStatus(msgspec.Struct, frozen=True, kw_only=True):
         """The last publication: its verdict is what the event's publisher waits for."""
         return self.publications[-1]
 
+    @property
+    def version(self) -> int | None:
+        """The aggregate's version with this event: of a duplicate, that of the event which it repeats."""
+        newest = self.newest.verdict
+        at = newest.of or self.newest.position
+        return next((one.verdict.version for one in self.publications if one.position == at), None)
+
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
     """What the edge remembers of an event that it put on the log and that may not be indexed yet."""

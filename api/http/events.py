@@ -235,6 +235,7 @@ def shown(status: EventStatus) -> dict[str, object]:
         "type": newest.type,
         "subject": newest.subject,
         **_verdict(newest),
+        "version": status.version,
         "positions": [
             {
                 "position": str(one.position),

@@ -40,7 +40,7 @@ def resolve_state(one: EventStatus | Publication, _: Info) -> str:
 @status_type.field("version")
 @publication_type.field("version")
 def resolve_version(one: EventStatus | Publication, _: Info) -> int | None:
-    return _publication(one).verdict.version
+    return one.version if isinstance(one, EventStatus) else one.verdict.version
 
 
 @status_type.field("reason")

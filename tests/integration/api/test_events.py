@@ -124,7 +124,7 @@ def test_a_repeat_is_a_duplicate_and_says_of_what(api: Api) -> None:
     first, second = (send(api, event).json()["position"] for _ in range(2))
     assert first != second
     told = eventually_judged(api, "twice-1", 2)
-    assert (told["state"], told["of"]) == ("DUPLICATE", first)
+    assert (told["state"], told["of"], told["version"]) == ("DUPLICATE", first, 1)
     assert [(one["position"], one["state"]) for one in told["positions"]] == [
         (first, "ACCEPTED"),
         (second, "DUPLICATE"),
