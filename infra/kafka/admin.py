@@ -172,6 +172,11 @@ class KafkaAdmin:
         names = list(topics)
         self._call(lambda: self._client.delete_topics(names))
 
+    def delete_records(self, starts: Mapping[Partition, int]) -> None:
+        """Delete what lies before these offsets: each partition's log starts there then (tests and tools only)."""
+        wanted = {kafka.TopicPartition(*place): offset for place, offset in starts.items()}
+        self._call(lambda: self._client.delete_records(wanted))
+
     def groups(self) -> set[str]:
         """Names of all consumer groups."""
         return {str(item["group_id"]) for item in self._call(self._client.list_groups)}

@@ -33,6 +33,10 @@ class Bug(StrEnum):
 
     OFFSETS_FIRST = "offsets_first"
     """The checkpoint is committed before the rows."""
+    NO_FENCING = "no_fencing"
+    """The compare-and-set of the checkpoint compares nothing: whoever was paused writes on."""
+    NO_LOG_CHECK = "no_log_check"
+    """Nobody looks whether the log is the one that was folded, at an assignment."""
 
 
 _SIGNALS: Final = {FAULT_VARIABLE: signal.SIGKILL, STOP_VARIABLE: signal.SIGSTOP}

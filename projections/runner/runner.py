@@ -16,7 +16,7 @@ from psycopg import sql
 
 from infra import metrics
 from infra.kafka.admin import KafkaAdmin
-from infra.kafka.errors import KafkaError
+from infra.kafka.errors import KafkaError, OffsetOutOfRange
 from infra.postgres.connect import connect
 from infra.postgres.role import Role
 from infra.settings import Settings
@@ -82,7 +82,8 @@ class Runner:
                 self._work()
             except Fenced as error:
                 self._log.warning("fenced", reason=str(error))
-            except (*TRANSIENT, KafkaError, SlotLost) as error:
+            except (*TRANSIENT, KafkaError, OffsetOutOfRange, SlotLost) as error:
+                # A log without the next offset was replaced or cut meanwhile: the look at the next assignment says which.
                 self._log.warning("retrying", pause_s=pause_s, error=str(error))
             except MustStop as error:
                 self._give_up(error)
