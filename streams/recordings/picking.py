@@ -27,7 +27,7 @@ _REFUSED_PAGE: Final = 1_000
 _LOOK_AGAIN_S: Final = 5.0
 """A group of which all that was cancelled is refused may get some more: a request that fails later waits again."""
 _GROUPS_SHARE: Final = 10.0
-_GROUPS_KEPT_S: Final = 2.0
+_GROUPS_KEPT_S: Final = 5.0
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -159,7 +159,7 @@ class LanePicker:
         return queues
 
     def _read_groups(self, place: Place) -> list[Group]:
-        """Kept for ten times as long as the reading took, at most two seconds: thousands of groups cost a tenth of
+        """Kept for ten times as long as the reading took, at most five seconds: thousands of groups cost a tenth of
         the time, and a handful is read at every look. Pauses and cancellations hold whatever is kept."""
         if place.now_s > self._groups_until_s:
             began_s = time.perf_counter()
