@@ -81,8 +81,9 @@ class MemoryReader:
                 time.sleep(0.0 if found else min(timeout_s, 0.005))
                 break
             place = self._random.choice(left)
-            number = self._random.randrange(1, 6)
-            records = self._log[place][self._next[place] :][:number]
+            number = self._random.randrange(1, self._most // 8 + 2)
+            offset = self._next[place]
+            records = self._log[place][offset : offset + number]
             self._next[place] += len(records)
             found += records
         return found[:max_records] if len(found) <= max_records else self._give_back(found, max_records)
