@@ -40,6 +40,7 @@ from schemas.events import (
     RepositoryUpdated,
     RequestedSeries,
     SeriesDefinition,
+    SnapshotCount,
 )
 from schemas.grid import TimeUnit
 from schemas.registry import Payload
@@ -86,7 +87,13 @@ def _request(request_id: str, repository: int) -> RecordingRequest:
 def _of_repository(repository: int) -> dict[Topic, list[Payload]]:
     names = [f"r{repository}-{n}" for n in range(4)]
     outcomes = [
-        completed(result({600 + n: n}), repository_id=repository, request_id=name, attempt=1 + n % 3)
+        completed(
+            result({600 + n: n}, snapshot=SnapshotCount(value=n)),
+            repository_id=repository,
+            request_id=name,
+            attempt=1 + n % 3,
+            pushed_offset=n // 2,
+        )
         for n, name in enumerate(names)
     ]
     return {
