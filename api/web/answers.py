@@ -219,6 +219,7 @@ def insight(view: View) -> Insight:
     colours = {entry.series_id: entry.color for entry in view.presentation.series_presentation}
     order = {series_id: position for position, series_id in enumerate(colours)}
     lines = sorted(view.data_series, key=lambda line: order.get(line.series_id, len(order)))
+    backfill, failed = view.backfill_queue_status, sum(line.status.failed_cells for line in lines)
     scope = view.time_scope or _TimeScope("MONTH", 1)
     series = [_series(position, line, colours) for position, line in enumerate(lines)]
     return Insight(
@@ -234,7 +235,7 @@ def insight(view: View) -> Insight:
         unit=scope.unit,
         step=scope.value,
         scope=_scope(view.repository_definition),
-        backfill=view.backfill_queue_status,
+        backfill=None if backfill is None else backfill.without_what_was_mended(failed),
     )
 
 

@@ -6,7 +6,6 @@ import msgspec
 
 from api.web.reasons import Reasons
 
-CANCELLED = "cancelled"
 _ENDED = frozenset({"COMPLETED", "FAILED"})
 
 
@@ -43,21 +42,23 @@ class Backfill(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         """Whether something of it waits or is counted."""
         return self.state not in _ENDED
 
-    @property
-    def is_cancelled(self) -> bool:
-        return any(_reason(error) == CANCELLED for error in self.errors)
+    def without_what_was_mended(self, failed_cells: int) -> "Backfill":
+        """The same, but for failures whose cells were all counted since."""
+        if failed_cells or self.is_open:
+            return self
+        return msgspec.structs.replace(self, state="COMPLETED", errors=())
 
     @property
     def words(self) -> str:
         """Where it stands, in a few words; empty where the state of the insight says it all."""
         if self.is_open and self.is_paused:
-            return "paused: nothing more is counted until it is resumed"
+            return "nothing more is counted until it is resumed"
         if self.state == "QUEUED":
             return f"waits to be counted{_place(self.queue_position)}"
         if self.state == "PROCESSING" and self.queue_position is not None:
             return f"being counted{_place(self.queue_position)}"
         if self.state == "FAILED":
-            return "not all could be counted" if not self.is_cancelled else "cancelled"
+            return "not all could be counted"
         return ""
 
     @property
@@ -74,10 +75,6 @@ class Backfill(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         if self.errors:
             found.append(RETRY)
         return [*found, DELETE]
-
-
-def _reason(error: str) -> str:
-    return error.partition(":")[0].strip()
 
 
 def _in_words(error: str) -> str:
