@@ -9,7 +9,7 @@ import click
 
 from api.cli import insight_questions as questions
 from api.cli.client import Client, connect
-from api.cli.output import confirmed, console, print_json, print_table, progress, warn
+from api.cli.output import confirmed, console, print_json, print_table, progress
 from api.cli.query_hints import blanks_note
 from api.cli.rendering import chart_table
 from api.cli.repo_command import WaitTimedOut
@@ -101,7 +101,7 @@ def create(
         answer = client.ask(questions.CREATE, {"input": given}, questions.Created, idempotency_key=key)
         made = answer.create_line_chart_search_insight.view
         for notice in answer.create_line_chart_search_insight.notices:
-            warn(f"{notice.query}: {notice.message}")
+            click.echo(f"Note: {notice.query!r}: {notice.message}", err=True)
         if wait:
             wait_counted(client, made.id, timeout_s)
             made.is_loading_data = False

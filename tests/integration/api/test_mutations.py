@@ -1,14 +1,20 @@
 """Mutations over real Kafka and PostgreSQL: judged, repeated, refused, and what a lost answer does (nothing)."""
 
+import select
 import socket
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
 import pytest
 import uvicorn
+from click.testing import CliRunner
 
 from api.app import create_app
+from api.cli.main import cli
 from api.graphql.ids import insight_id_of, insight_node_id, repository_node_id
 from infra.kafka.admin import KafkaAdmin
 from infra.kafka.producer import Publisher
@@ -66,33 +72,100 @@ def test_an_answer_says_how_fresh_it_is_and_what_was_written(api: Api) -> None:
     assert "extensions" not in api.post("{ site { productVersion } }").json()
 
 
-def test_create_the_answer_lost_create_again_one_insight(api: Api) -> None:
-    """A client that hangs up before the answer, and asks again with the same key."""
-    body = orjson.dumps({"query": CREATE, "variables": {"input": definition("Lost answer", "lost")}})
-    before = records(api, Topic.INSIGHTS)
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(api.settings), port=0, log_config=None, access_log=False)
-    )
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
+@contextmanager
+def served(api: Api) -> Iterator[tuple[str, int]]:
+    """The API behind a real socket; its address."""
+    config = uvicorn.Config(create_app(api.settings), log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
         address = listening.getsockname()
         with running_in_thread(
             lambda: server.run([listening]), stop=lambda: setattr(server, "should_exit", True)
         ):
-            with socket.create_connection(address, timeout=10) as connection:
-                connection.sendall(
-                    b"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-                    b"authorization: token " + api.token.encode() + b"\r\nidempotency-key: lost-1\r\n"
-                    b"content-length: " + str(len(body)).encode() + b"\r\n\r\n" + body
-                )
-                # The fault has to fire: the write is on the log when the connection is cut, and nobody read the answer.
-                assert eventually(lambda: records(api, Topic.INSIGHTS) == before + 1)
-            again = api.ask(CREATE, {"input": definition("Lost answer", "lost")}, key="lost-1")
+            yield address
+
+
+@contextmanager
+def first_answer_lost(upstream: tuple[str, int]) -> Iterator[tuple[str, list[bytes]]]:
+    """A way to the API whose first connection is cut when its answer begins; what was cut off is in the list."""
+    lost: list[bytes] = []
+    closing = threading.Event()
+
+    def relay(client: socket.socket) -> None:
+        with client, socket.create_connection(upstream, timeout=30) as server:
+            while not closing.is_set():
+                ready, _, _ = select.select([client, server], [], [], 0.1)
+                for one in ready:
+                    part = one.recv(65536)
+                    if one is server and part and not lost:
+                        lost.append(part)
+                        return
+                    if not part:
+                        return
+                    (server if one is client else client).sendall(part)
+
+    def accept() -> None:
+        while True:
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=relay, args=(client,), daemon=True).start()
+
+    def stop() -> None:
+        closing.set()
+        listening.shutdown(socket.SHUT_RDWR)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, running_in_thread(accept, stop=stop):
+        host, port = listening.getsockname()
+        yield f"http://{host}:{port}", lost
+
+
+def test_create_the_answer_lost_create_again_one_insight(api: Api) -> None:
+    """A client that hangs up before the answer, and asks again with the same key."""
+    body = orjson.dumps({"query": CREATE, "variables": {"input": definition("Lost answer", "lost")}})
+    before = records(api, Topic.INSIGHTS)
+    with served(api) as address:
+        with socket.create_connection(address, timeout=10) as connection:
+            connection.sendall(
+                b"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+                b"authorization: token " + api.token.encode() + b"\r\nidempotency-key: lost-1\r\n"
+                b"content-length: " + str(len(body)).encode() + b"\r\n\r\n" + body
+            )
+            # The fault has to fire: the write is on the log when the connection is cut, and nobody read the answer.
+            assert eventually(lambda: records(api, Topic.INSIGHTS) == before + 1)
+        again = api.ask(CREATE, {"input": definition("Lost answer", "lost")}, key="lost-1")
     view = again["createLineChartSearchInsight"]["view"]
     assert api.ask(COUNT, {"find": "Lost answer"})["insightViews"]["totalCount"] == 1
     third = api.ask(CREATE, {"input": definition("Lost answer", "lost")}, key="lost-1")
     assert third["createLineChartSearchInsight"]["view"]["id"] == view["id"]
+
+
+def test_the_command_line_asks_again_by_itself_and_makes_one(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(api) as address, first_answer_lost(address) as (url, lost):
+        monkeypatch.setenv("MILLSTREAM_HOME", str(api.settings.home))
+        monkeypatch.setenv("MILLSTREAM_URL", url)
+        done = CliRunner().invoke(cli, ["insight", "create", "--title", "Cut off", "--query", "q", "--json"])
+    assert done.exit_code == 0, done.stderr
+    assert lost, "the fault fired"
+    assert b"200 OK" in lost[0]
+    found = api.ask('{ insightViews(find: "Cut off") { nodes { id } } }')["insightViews"]["nodes"]
+    assert len(found) == 1
+
+
+def test_a_repeat_that_meets_the_guard_alone_is_a_duplicate(api: Api) -> None:
+    """Two at once with one key: neither sees the other at the edge, the log knows that they are one."""
+    given = {"input": definition("At once", "once")}
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: api.post(CREATE, given, key="at-once").json(), range(4)))
+    assert all("errors" not in one for one in answers), answers
+    assert len({one["data"]["createLineChartSearchInsight"]["view"]["id"] for one in answers}) == 1
+    assert len({one["data"]["createLineChartSearchInsight"]["position"] for one in answers}) == 1
+    states = sorted(wrote["state"] for one in answers for wrote in one["extensions"].get("written", ()))
+    assert states.count("ACCEPTED") == 1
+    assert api.ask(COUNT, {"find": "At once"})["insightViews"]["totalCount"] == 1
 
 
 @pytest.mark.parametrize(

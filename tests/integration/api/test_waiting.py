@@ -7,6 +7,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.auth.tokens import admin_token
+from api.graphql.ids import repository_node_id
 from api.graphql.limits import OperationLimits
 from infra.postgres.connect import engine as make_engine
 from infra.postgres.role import Role
@@ -14,8 +15,9 @@ from infra.settings import Settings
 from projections.catalogue import PROJECTIONS
 from projections.generations import ensure_generation
 from schemas.envelope import Position
+from schemas.ids import repository_id
 from tests.integration.api.conftest import BASE, Api
-from tests.integration.api.questions import CREATE, definition
+from tests.integration.api.questions import ADD, CREATE, definition
 from tests.support.projectors import projector_running
 
 SEEN = "query Seen($id: ID!, $min: [String!]) { node(id: $id, minPosition: $min) { ... on InsightView { title } } }"
@@ -42,6 +44,12 @@ def test_what_is_not_projected_in_time_is_named_and_can_be_waited_for(
     assert extensions["code"] == "ACCEPTED_NOT_YET_VISIBLE"
     identity, position = extensions["id"], extensions["position"]
     assert Position.parse(position).topic == "millstream.insights"
+    assert extensions["state"] == "PENDING"
+    added = impatient.error(ADD, {"input": {"path": "/srv/slow"}})["extensions"]
+    assert (added["code"], added["id"]) == (
+        "ACCEPTED_NOT_YET_VISIBLE",
+        repository_node_id(repository_id("local/srv/slow")),
+    )
 
     assert impatient.ask(SEEN, {"id": identity})["node"] is None
     waited = impatient.error(SEEN, {"id": identity, "min": [position]})
