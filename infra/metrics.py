@@ -37,6 +37,11 @@ PUBLISH_SECONDS: Final = Histogram(
     buckets=_FAST,
     registry=REGISTRY,
 )
+RESULTS_LEFT_OUT: Final = Counter(
+    "millstream_results_left_out",
+    "Results on another grid than the first one of their series in their repository.",
+    registry=REGISTRY,
+)
 EVENTS_REFUSED: Final = Counter(
     "millstream_events_refused", "Events that the edge refused, by type.", ["type"], registry=REGISTRY
 )

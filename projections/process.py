@@ -28,6 +28,7 @@ from projections.catalogue import PROJECTIONS, projection
 from projections.freshness import HEARTBEAT_PREFIX, Ends
 from projections.generations import ensure_generation, swap
 from projections.lag import projection_lags, watermarks
+from projections.pace import set_pace
 from projections.projection import Projection
 from projections.runner.errors import LogMismatch, LogTruncated
 from projections.runner.failures import TRANSIENT
@@ -51,6 +52,7 @@ def run(settings: Settings, only: Sequence[str] | None = None) -> int:
     wanted = PROJECTIONS if not only else tuple(projection(name) for name in only)
     stop = threading.Event()
     _stop_on_signals(stop)
+    set_pace()
     with ExitStack() as resources:
         engine = make_engine(settings, Role.PROJECTOR, pool_size=2, name="projector")
         resources.callback(engine.dispose)

@@ -10,7 +10,7 @@ from schemas.registry import EventType, Payload
 Headers = tuple[tuple[str, bytes], ...]
 
 
-class Position(msgspec.Struct, frozen=True, order=True):
+class Position(msgspec.Struct, frozen=True, order=True, gc=False):
     """Where a record lies on the log. ``offset`` is the record's own offset."""
 
     topic: str
@@ -46,7 +46,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         return Position(self.topic, self.partition, self.offset)
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A decoded event: envelope attributes and its typed payload ``data``."""
 
     id: str

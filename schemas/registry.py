@@ -22,11 +22,14 @@ Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 """A point in time with its zone (RFC 3339): a naive one would mean another instant on every machine."""
 
 
-class Payload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """Base of every event payload. Readers are tolerant: unknown fields are ignored."""
+class Payload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False, gc=False):
+    """Base of every event payload. Readers are tolerant: unknown fields are ignored.
+
+    What was read from JSON has no cycles, so the garbage collector need not look at it.
+    """
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Base of the structures inside payloads."""
 
 

@@ -15,34 +15,45 @@ from datetime import datetime
 from typing import Final
 
 import orjson
+import structlog
 
+from infra.metrics import RESULTS_LEFT_OUT
 from projections.projection import Cursor
 from projections.series_points import ranges
 from projections.series_points.cells import Key, Settled, settle
 from projections.series_points.copy_rows import (
+    COVERAGE_COLUMNS,
     HEADER,
     HOLE_COLUMNS,
     POINT_COLUMNS,
     TRAILER,
     instant,
 )
-from projections.series_points.fold import CellChanges, FailChange, KeyChange, PlanChange, key_change
+from projections.series_points.fold import CellChanges, FailChange, PlanChange
+from projections.series_points.outcomes import Coverage, KeyChange, key_change
 from projections.series_points.ranges import Ranges
 from projections.series_points.snapshots import Snapshot
+
+_log = structlog.get_logger()
 
 COPY_POINTS: Final = f"copy series_points ({', '.join(POINT_COLUMNS)}) from stdin (format binary)"
 COPY_HOLES: Final = (
     f"copy insight_series_incomplete_points ({', '.join(HOLE_COLUMNS)}) from stdin (format binary)"
 )
 
-OVERLAPPING: Final = """
-select distinct k.place, c.unit <> k.unit or c.value <> k.value
-from unnest(%s::text[], %s::bigint[], %s::text[], %s::text[], %s::int[]) with ordinality
-  as k(series_id, repo_id, cells, unit, value, place)
+COPY_COVERAGE: Final = f"copy series_coverage ({', '.join(COVERAGE_COLUMNS)}) from stdin (format binary)"
+
+PRESENT: Final = """
+select k.place, bool_or(c.cells && k.cells), bool_or(c.unit || ' ' || c.value <> k.grid)
+from unnest(string_to_array(%s, ','), string_to_array(%s, ',')::bigint[], string_to_array(%s, ';')::int4multirange[],
+            string_to_array(%s, ',')) with ordinality as k(series_id, repo_id, cells, grid, place)
 join series_coverage c on c.series_id = k.series_id and c.repo_id = k.repo_id
-where c.cells && k.cells::int4multirange or c.unit <> k.unit or c.value <> k.value
+group by 1
 """
-"""Which incoming (series, repository) meet a cell that has an outcome already, or another grid; places count from 1."""
+"""Which incoming (series, repository) have outcomes already: for a cell of ours? on another grid? Places count from 1.
+
+One text per column, since the driver takes longer for an array than Postgres for splitting a text.
+"""
 
 COVERAGE_OF: Final = """
 select k.place, c.rank, c.cells::text
@@ -109,43 +120,74 @@ def write(cursor: Cursor, changes: CellChanges) -> int:
     rows += _write_failures(cursor, changes.failures)
     rows += _write_snapshots(cursor, changes.snapshots)
     if changes.keys:
-        rows += _write_cells(cursor, changes.keys)
+        rows += _write_cells(cursor, changes)
     return rows
 
 
-def _write_cells(cursor: Cursor, keys: Sequence[KeyChange]) -> int:
-    met, foreign = _met(cursor, keys)
-    new = [change for place, change in enumerate(keys) if place not in met and place not in foreign]
-    settled = _settle(cursor, [keys[place] for place in sorted(met)])
-    coverage = [(change.key, change.cells.grid, change.cells.coverage) for change in new]
+def _write_cells(cursor: Cursor, changes: CellChanges) -> int:
+    new, present, met, foreign = _sorted_out(cursor, changes.keys)
+    _say_left_out(changes.left_out + len(foreign), foreign)
+    settled = _settle(cursor, met)
     if settled:
-        coverage += [(key, outcome.cells.grid, outcome.coverage) for key, outcome in settled]
-        coverage.sort(key=lambda held: held[0])
         _clear(cursor, settled)
-        accepted = [key_change(key, outcome.cells) for key, outcome in settled if outcome.cells.coverage]
-        new = sorted(new + accepted, key=lambda change: change.key)
-    _add_coverage(cursor, coverage)
-    _copy(cursor, COPY_POINTS, [change.points for change in new if change.points])
-    _copy(cursor, COPY_HOLES, [change.holes for change in new if change.holes])
-    return sum(len(change.cells.points) + len(change.cells.holes) for change in new)
+    _copy(cursor, COPY_COVERAGE, [change.covered for change in new])
+    _add_coverage(
+        cursor,
+        [(change.key, change.grid, change.coverage) for change in present]
+        + [(key, outcome.cells.grid, outcome.coverage) for key, outcome in settled],
+    )
+    accepted = [key_change(key, outcome.cells) for key, outcome in settled]
+    rows = sorted(new + present + accepted, key=lambda change: change.key) if present or accepted else new
+    _copy(cursor, COPY_POINTS, [change.points for change in rows])
+    _copy(cursor, COPY_HOLES, [change.holes for change in rows if change.holes])
+    return sum(change.rows for change in rows)
 
 
-def _met(cursor: Cursor, keys: Sequence[KeyChange]) -> tuple[set[int], set[int]]:
-    """Places of those that meet cells with an outcome, and of those on another grid than their key's first result."""
+def _sorted_out(
+    cursor: Cursor, keys: Sequence[KeyChange]
+) -> tuple[list[KeyChange], list[KeyChange], list[KeyChange], list[KeyChange]]:
+    """Those without any outcome yet; with outcomes for other cells; for some of these cells; on another grid."""
     cursor.execute(
-        OVERLAPPING,
+        PRESENT,
         (
-            *_columns(change.key for change in keys),
-            [ranges.literal(change.cells.covered()) for change in keys],
-            [change.cells.unit for change in keys],
-            [change.cells.value for change in keys],
+            ",".join([change.key[0] for change in keys]),
+            ",".join([str(change.key[1]) for change in keys]),
+            ";".join([_cells_literal(change.coverage) for change in keys]),
+            ",".join([f"{unit} {value}" for unit, value in (change.grid for change in keys)]),
         ),
     )
-    met: set[int] = set()
-    foreign: set[int] = set()
-    for place, is_foreign in cursor:
-        (foreign if is_foreign else met).add(_integer(place) - 1)
-    return met, foreign
+    found = {_integer(place) - 1: (overlaps, differs) for place, overlaps, differs in cursor}
+    if not found:
+        return list(keys), [], [], []
+    new, present, met, foreign = [], [], [], []
+    for place, change in enumerate(keys):
+        overlaps, differs = found.get(place, (None, None))
+        if overlaps is None:
+            new.append(change)
+        elif differs:
+            foreign.append(change)
+        elif overlaps:
+            met.append(change)
+        else:
+            present.append(change)
+    return new, present, met, foreign
+
+
+def _cells_literal(coverage: Coverage) -> str:
+    if len(coverage) == 1:
+        return ranges.literal(coverage[0][1])
+    return ranges.literal(ranges.normalised(pair for _, held in coverage for pair in held))
+
+
+def _say_left_out(number: int, foreign: Sequence[KeyChange]) -> None:
+    if number:
+        RESULTS_LEFT_OUT.inc(number)
+        _log.warning(
+            "results_left_out",
+            results=number,
+            reason="their unit is another one than that of the first result of their series in their repository",
+            first=None if not foreign else f"{foreign[0].key[0]} in {foreign[0].key[1]}: {foreign[0].grid}",
+        )
 
 
 def _settle(cursor: Cursor, met: Sequence[KeyChange]) -> list[tuple[Key, Settled]]:
@@ -156,7 +198,7 @@ def _settle(cursor: Cursor, met: Sequence[KeyChange]) -> list[tuple[Key, Settled
     for place, rank, cells in cursor:
         existing[_integer(place) - 1].append((_integer(rank), ranges.parse(str(cells))))
     outcomes = [
-        (change.key, settle(before, change.cells)) for change, before in zip(met, existing, strict=True)
+        (change.key, settle(before, change.cells())) for change, before in zip(met, existing, strict=True)
     ]
     return [(key, outcome) for key, outcome in outcomes if outcome.cells.coverage]
 
@@ -177,9 +219,10 @@ def _clear(cursor: Cursor, settled: Sequence[tuple[Key, Settled]]) -> None:
 def _add_coverage(
     cursor: Cursor, coverage: Iterable[tuple[Key, tuple[str, int], Iterable[tuple[int, Ranges]]]]
 ) -> None:
+    """Of keys that have a row already."""
     rows = [
         (series_id, repo_id, rank, unit, value, ranges.literal(cells))
-        for (series_id, repo_id), (unit, value), held in coverage
+        for (series_id, repo_id), (unit, value), held in sorted(coverage, key=lambda held: held[0])
         for rank, cells in held
     ]
     if rows:
@@ -187,10 +230,11 @@ def _add_coverage(
 
 
 def _copy(cursor: Cursor, statement: str, rows: Sequence[bytes]) -> None:
-    if not rows:
+    data = b"".join([HEADER, *rows, TRAILER])
+    if len(data) == len(HEADER) + len(TRAILER):
         return
     with cursor.copy(statement) as copy:
-        copy.write(HEADER + b"".join(rows) + TRAILER)
+        copy.write(data)
 
 
 def _write_plans(cursor: Cursor, plans: Iterable[PlanChange]) -> int:

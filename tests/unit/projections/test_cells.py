@@ -4,6 +4,7 @@ import itertools
 import struct
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from projections.series_points.cells import Hole, KeyCells, Point, rank, reduce,
 from projections.series_points.copy_rows import instant, point_rows
 from projections.series_points.fold import fold
 from projections.series_points.labels import CAPTURE_MAX_BYTES
+from projections.series_points.outcomes import key_change
 from schemas.events import SearchCompleted
 from tests.support.projecting import COMMIT, SERIES, completed, foldings, result
 
@@ -47,7 +49,7 @@ def test_rank_orders_by_matcher_then_completeness_then_attempt() -> None:
 
 def _cells(event: SearchCompleted) -> KeyCells:
     (change,) = fold(foldings([event])).keys
-    return change.cells
+    return change.cells()
 
 
 COMPLETE = rank(1, True, 1)
@@ -100,9 +102,9 @@ def test_several_results_of_one_key_in_one_batch(
     events: list[SearchCompleted], values: dict[int, int], coverage: tuple[object, ...]
 ) -> None:
     (change,) = fold(foldings(events)).keys
-    assert {point.index: point.value for point in change.cells.points} == values
-    assert change.cells.coverage == coverage
-    assert change.cells.holes == ()
+    assert {point.index: point.value for point in change.cells().points} == values
+    assert change.cells().coverage == coverage
+    assert change.cells().holes == ()
 
 
 def test_settling_takes_the_higher_rank_only() -> None:
@@ -152,7 +154,7 @@ def test_captured_values_are_cut_and_equal_ones_summed() -> None:
 
 def test_a_point_in_binary_copy() -> None:
     assert instant("MONTH", 1, 600) == datetime(2020, 1, 1, tzinfo=UTC)
-    row = point_rows((SERIES, 7), "MONTH", 1, [Point(600, "", 5, COMMIT, COMPLETE)])
+    row = point_rows((SERIES, 7), ("MONTH", 1), [Point(600, "", 5, COMMIT, COMPLETE)])
     assert struct.unpack(">hi66siq iqi id i40s iq".replace(" ", ""), row) == (
         7,
         66,
@@ -169,6 +171,35 @@ def test_a_point_in_binary_copy() -> None:
         8,
         COMPLETE,
     )
-    plain = point_rows((SERIES, 7), "MONTH", 1, [Point(600, "", 5, "c" * 64, COMPLETE)])
+    plain = point_rows((SERIES, 7), ("MONTH", 1), [Point(600, "", 5, "c" * 64, COMPLETE)])
     assert len(plain) == len(row) + 24
-    assert b"\xff\xff\xff\xff" in point_rows((SERIES, 7), "MONTH", 1, [Point(600, "", 5, None, COMPLETE)])
+    assert b"\xff\xff\xff\xff" in point_rows((SERIES, 7), ("MONTH", 1), [Point(600, "", 5, None, COMPLETE)])
+
+
+@given(
+    values=st.dictionaries(st.integers(-5, 40), st.integers(1, 2**53), max_size=12),
+    commits=st.lists(st.sampled_from(["", "a" * 40, "b" * 64]), min_size=1, max_size=3),
+    repository=st.integers(0, 2**53),
+)
+def test_plain_results_become_the_same_rows_as_all_others(
+    values: dict[int, int], commits: list[str], repository: int
+) -> None:
+    indexes = sorted(values)
+    said = msgspec.structs.replace(
+        result({}),
+        covered=[(-5, 41)],
+        indexes=indexes,
+        values=[values[index] for index in indexes],
+        commit_refs=[place % len(commits) for place in range(len(indexes))],
+    )
+    event = msgspec.structs.replace(completed(repository_id=repository), series=[said], commits=commits)
+    (plain,) = fold(foldings([event])).keys
+    assert not isinstance(plain.said, KeyCells)
+    other = key_change(plain.key, plain.cells())
+    assert (plain.points, plain.holes, plain.covered, plain.rows) == (
+        other.points,
+        other.holes,
+        other.covered,
+        other.rows,
+    )
+    assert (plain.grid, plain.coverage) == (other.grid, other.coverage)
