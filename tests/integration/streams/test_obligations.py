@@ -4,9 +4,10 @@ import asyncio
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -22,8 +23,19 @@ from projections.generations import NotProjected
 from projections.insights import queries as insights
 from projections.obligations import queries as obligations
 from projections.reading import Reader
+from projections.recordings import queries as recordings
 from schemas.envelope import Event, Position
-from schemas.events import BackfillPlanned, InsightCreated, ObligationFailed, ObligationRenewed, PlanCause
+from schemas.events import (
+    BackfillPlanned,
+    InsightCreated,
+    ObligationFailed,
+    ObligationRenewed,
+    PlanCause,
+    RecordingRequest,
+    RecordingRequested,
+    RepositoryRegistered,
+    SearchCompleted,
+)
 from schemas.ids import aggregate_id
 from schemas.topics import Topic
 from streams import faults
@@ -35,13 +47,16 @@ from streams.obligations.registry import OBLIGATIONS
 from streams.publishing import encoded
 from tests.integration.streams.children import Child, Line, start_projector, start_worker
 from tests.integration.streams.log import events_on
+from tests.support.repositories import RepositoryBuilder
 from tests.support.system import eventually
-from tests.unit.streams.events import definition, event
+from tests.unit.streams.events import carried, definition, dispatched, event, request
 
 DEADLINE_S = 0.5
 WAIT_S = 60.0
-PLAN = next(one for one in OBLIGATIONS if one.name is Owing.INSIGHT_PLAN)
-QUICK = msgspec.structs.replace(PLAN, deadline_s=DEADLINE_S, look_s=0.0, attempts=3)
+QUICK = {
+    one.name: msgspec.structs.replace(one, deadline_s=DEADLINE_S, look_s=0.0, attempts=3)
+    for one in OBLIGATIONS
+}
 
 
 class Saying:
@@ -63,7 +78,7 @@ class Passed:
     """A group that has passed everything: as one that acknowledged without work."""
 
     def group_offsets(self, group: str) -> dict[tuple[str, int], int]:
-        return {(Topic.INSIGHTS, 0): 1 << 40}
+        return {(topic.value, partition): 1 << 40 for topic in Topic for partition in range(8)}
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +172,14 @@ def stopped(process: Child) -> Iterator[None]:
         os.kill(process.pid, signal.SIGCONT)
 
 
-def reconciler(reader: Reader, admin: KafkaAdmin, saying: Saying, groups: Passed | None = None) -> Reconciler:
-    return Reconciler([QUICK], reader, TopicEnds(admin), groups or admin, saying)
+def reconciler(
+    reader: Reader,
+    admin: KafkaAdmin,
+    saying: Saying,
+    groups: Passed | None = None,
+    owing: Owing = Owing.INSIGHT_PLAN,
+) -> Reconciler:
+    return Reconciler([QUICK[owing]], reader, TopicEnds(admin), groups or admin, saying)
 
 
 def test_an_insight_whose_event_was_dropped_is_planned_all_the_same(
@@ -259,3 +280,74 @@ def test_a_new_leader_counts_on(publisher: Publisher, admin: KafkaAdmin, reader:
 
     look_until([reconciler(reader, admin, saying, Passed())], lambda: attempts() == [2], "a renewal")
     look_until([reconciler(reader, admin, saying, Passed())], lambda: attempts() == [2, 3], "the next one")
+
+
+def test_a_dispatched_request_that_was_lost_is_counted_once_by_renewal(
+    settings: Settings,
+    publisher: Publisher,
+    admin: KafkaAdmin,
+    reader: Reader,
+    tmp_path: Path,
+) -> None:
+    path = RepositoryBuilder(tmp_path / "counted")
+    path.commit(datetime.now(UTC) - timedelta(days=400), {"a.txt": "needle of a count\n"})
+    registered = RepositoryRegistered(
+        repository_id=1 << 30, name="tests.example/counted", path=str(path.build())
+    )
+    created, marker = insight("a count"), tmp_path / "marker"
+    more = {faults.DROP_VARIABLE: "runner.background", faults.MARKER_VARIABLE: str(marker)}
+    saying = Saying(publisher)
+    mine = reconciler(reader, admin, saying, owing=Owing.RECORDING_COUNT)
+
+    def progress() -> recordings.Progress:
+        with reader.snapshot(("recordings",)) as snapshot:
+            return recordings.progress(snapshot.connection, [int(created.key)])[int(created.key)]
+
+    with start_worker(settings, **more):
+        publisher.publish([event(registered), created])
+        eventually(marker.exists, "the dispatched request to be dropped", timeout_s=WAIT_S)
+        eventually(lambda: progress().processing, "the dispatch to be projected", timeout_s=WAIT_S)
+        look_until([mine], lambda: progress().completed > 0 and not progress().pending, "the count")
+    renewals = [one.data for one in saying.said if isinstance(one.data, ObligationRenewed)]
+    assert {(one.obligation, one.attempt) for one in renewals} == {(Owing.RECORDING_COUNT, 2)}
+    attempts = Counter(
+        (one.data.request_id, one.data.attempt)
+        for one in events_on(settings, admin, [Topic.RESULTS])
+        if isinstance(one.data, SearchCompleted) and one.data.request_id in {one.subject for one in renewals}
+    )
+    assert attempts == Counter({(one.subject, 2): 1 for one in renewals}), "each counted once"
+
+
+def test_a_paused_jobs_projection_causes_no_second_dispatch(
+    publisher: Publisher, admin: KafkaAdmin, reader: Reader, projector: Child
+) -> None:
+    one, saying = request(1 << 31), Saying(publisher)
+    mine = reconciler(reader, admin, saying, Passed(), Owing.RECORDING_COUNT)
+    publisher.publish([event(RecordingRequested(request=one))])
+    publisher.publish([event(carried([dispatched(one)]))], Topic.WORK_BACKGROUND)
+
+    def open_jobs() -> list[str]:
+        with reader.snapshot(("recordings",)) as snapshot:
+            return [row[1] for row in recordings.dispatched(snapshot.connection, 10)]
+
+    eventually(lambda: open_jobs() == [one.request_id], "the dispatch to be projected", timeout_s=WAIT_S)
+    with stopped(projector):
+        publisher.publish([event(outcome_of(one))])
+        look([mine], 10 * DEADLINE_S)
+        assert saying.said == [], "the outcome is on the log, the jobs projection has not read it"
+    eventually(lambda: not open_jobs(), "the outcome to be projected", timeout_s=WAIT_S)
+    look([mine], 3 * DEADLINE_S)
+    assert saying.said == []
+
+
+def outcome_of(one: RecordingRequest) -> SearchCompleted:
+    """Of the first attempt, about no series."""
+    return SearchCompleted(
+        request_id=one.request_id,
+        repository_id=one.repository_id,
+        insight_id=one.insight_id,
+        attempt=1,
+        matcher_version=1,
+        engine="git",
+        series=[],
+    )

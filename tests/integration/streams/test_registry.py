@@ -39,8 +39,10 @@ def app_agents(settings: Settings) -> dict[str, tuple[Collection[AgentSpec], Col
 def test_every_agent_and_timer_is_in_an_obligation_and_every_obligation_has_its_agents(
     app_agents: dict[str, tuple[Collection[AgentSpec], Collection[Timer]]],
 ) -> None:
-    there = {one.name for agents, timers in app_agents.values() for one in (*agents, *timers)}
-    named = [name for one in (*OBLIGATIONS, *STANDING) for name in one.agents]
+    there = {one.name for agents, _ in app_agents.values() for one in agents}
+    there |= {one.name for _, timers in app_agents.values() for one in timers}
+    named = [name for one in OBLIGATIONS for name in one.agents]
+    named += [name for one in STANDING for name in one.agents]
     assert there - set(named) == set(), "add what it owes to streams/obligations/registry.py"
     assert set(named) - there == set(), "nobody of this name is there to owe it"
     assert len(named) == len(set(named))
