@@ -5,6 +5,7 @@ import click
 from api.cli.backfill_commands import commands as backfill_commands
 from api.cli.graphql_commands import api, graphql, login
 from api.cli.insight_command import insight
+from api.cli.notify_command import notify
 from api.cli.publish_command import publish
 from api.cli.repo_changes import changes
 from api.cli.repo_command import repo
@@ -12,7 +13,7 @@ from api.cli.settings_command import settings
 
 commands: list[click.Command] = [repo, insight, settings, publish, graphql, api, login]
 
-for change in changes:
+for change in (*changes, notify):
     repo.add_command(change)
 for command in backfill_commands:
     insight.add_command(command)

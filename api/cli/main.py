@@ -53,6 +53,8 @@ _MODULES: Final[dict[str, dict[str, str]]] = {
 }
 _MODULE_OF: Final = {name: module for module, commands in _MODULES.items() for name in commands}
 _NO_COMMAND: Final = re.compile(r"no such command '(.*)'")
+_DIRECT: Final = {("repo", "notify"): ("notify_command", "notify")}
+"""Commands that have to start quickly: they are run without importing their group."""
 _SHORT_HELP: Final = {name: text for commands in _MODULES.values() for name, text in commands.items()}
 
 
@@ -92,6 +94,19 @@ class LazyGroup(click.Group):
             if isinstance(command, click.Command) and command.name == cmd_name:
                 return command
         return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, but for the commands of other groups that are run at once."""
+        direct = _DIRECT.get((args[0], args[1])) if len(args) > 1 else None
+        if direct is None:
+            return super().resolve_command(ctx, args)
+        module, name = direct
+        command = getattr(importlib.import_module(f"api.cli.{module}"), name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"api.cli.{module}.{name} is no command")
+        return " ".join(args[:2]), command, args[2:]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

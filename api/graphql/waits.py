@@ -40,6 +40,7 @@ READ_BY: Final[Mapping[str, frozenset[str]]] = {
     "deleteInsightView": frozenset({"insights"}),
     "addRepository": frozenset({"repositories"}),
     "removeRepository": frozenset({"repositories"}),
+    "updateMirrorRepository": frozenset({"repositories"}),
     "renameRepository": frozenset({"repositories"}),
     "updateRepository": frozenset({"repositories"}),
     "eventStatus": frozenset({"event_index", "repositories", "insights", "settings"}),

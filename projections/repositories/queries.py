@@ -109,6 +109,12 @@ def by_name(connection: Connection, name: str) -> Repository | None:
     return found[0] if found else None
 
 
+def by_location(connection: Connection, location: str) -> Repository | None:
+    """The followed repository that is read at this path, or mirrored from this URL; of several the smallest id."""
+    found = _read(connection, _LIVE & ((REPO_NAMES.c.path == location) | (REPO_NAMES.c.clone_url == location)))
+    return found[0] if found else None
+
+
 def page(
     connection: Connection, first: int, after: tuple[str, int] | None = None, find: str | None = None
 ) -> list[Repository]:

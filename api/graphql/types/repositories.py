@@ -81,11 +81,16 @@ class External(msgspec.Struct, frozen=True, kw_only=True):
 
 @query.field("repository")
 def resolve_repository(
-    _: object, info: Info, name: str | None = None, min_position: list[str] | None = None
+    _: object,
+    info: Info,
+    name: str | None = None,
+    clone_url: str | None = None,
+    min_position: list[str] | None = None,
 ) -> Repository | None:
-    if name is None:
-        return None
-    return queries.by_name(operation_of(info).reads.snapshot.connection, name)
+    connection = operation_of(info).reads.snapshot.connection
+    if name is not None:
+        return queries.by_name(connection, name)
+    return None if clone_url is None else queries.by_location(connection, clone_url)
 
 
 @query.field("repositories")

@@ -14,7 +14,13 @@ from api.graphql.writing import earlier, event_of, write
 from projections.repositories import queries
 from projections.repositories.queries import Repository
 from schemas.envelope import Position
-from schemas.events import RepositoryRegistered, RepositoryRemoved, RepositoryRenamed, RepositoryUpdated
+from schemas.events import (
+    RepositoryRefreshRequested,
+    RepositoryRegistered,
+    RepositoryRemoved,
+    RepositoryRenamed,
+    RepositoryUpdated,
+)
 from schemas.registry import Payload
 
 mutation = MutationType()
@@ -59,6 +65,20 @@ def resolve_rename(_: object, info: Info, repository: str, name: str) -> dict[st
     return _answer(operation_of(info), identity, _changed(info, repository, payload, free_name=payload.name))
 
 
+@mutation.field("updateMirrorRepository")
+def resolve_refresh(_: object, info: Info, repository: str) -> dict[str, object]:
+    """Published and not waited for: a hook holds up the one who pushes."""
+    operation = operation_of(info)
+    number = ids.repository_id_of(repository, "repository")
+    known = operation.reads.repositories.get(number)
+    if known is None or known.removed_at is not None:
+        raise _not_followed(repository)
+    event = event_of(info, RepositoryRefreshRequested(repository_id=number))
+    operation.renew()  # no transaction is held open while Kafka is waited for
+    operation.services.publisher.publish([event])
+    return {}
+
+
 @mutation.field("updateRepository")
 def resolve_update(_: object, info: Info, repository: str, input: dict[str, object]) -> dict[str, object]:  # noqa: A002
     identity = ids.repository_id_of(repository, "repository")
@@ -76,16 +96,20 @@ def _changed(info: Info, node_id: str, payload: Payload, *, free_name: str | Non
     number = ids.repository_id_of(node_id, "repository")
     known = operation.reads.repositories.get(number)
     if known is None or known.removed_at is not None:
-        raise ApiError(
-            Code.NOT_FOUND,
-            "This repository is not followed.",
-            remedy="Add it first: addRepository, or millstream repo add.",
-            field="repository",
-            id=node_id,
-        )
+        raise _not_followed(node_id)
     if free_name is not None:
         _check_name_free(operation, free_name, number)
     return write(info, event, identity=node_id).position
+
+
+def _not_followed(node_id: str) -> ApiError:
+    return ApiError(
+        Code.NOT_FOUND,
+        "This repository is not followed.",
+        remedy="Add it first: addRepository, or millstream repo add.",
+        field="repository",
+        id=node_id,
+    )
 
 
 def _check_name_free(operation: Operation, name: str, repository_id: int) -> None:
