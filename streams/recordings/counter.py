@@ -21,7 +21,10 @@ LENGTH_BYTES: Final = 4
 
 
 class CountTask(msgspec.Struct, frozen=True, array_like=True):
-    """One pass over one repository."""
+    """One pass over one repository. One that takes longer than ``timeout_s`` fails as a whole: its process is ended.
+
+    What a query's own ``timeout:`` cuts off is a lower bound instead: the engine's.
+    """
 
     repository: str
     branch: str | None
@@ -62,9 +65,7 @@ def serve(engine: GitEngine, source: BinaryIO, sink: BinaryIO) -> None:
 
 def _count(engine: GitEngine, task: CountTask) -> Reply:
     try:
-        return Counted(
-            engine.count(Path(task.repository), task.branch, task.request, timeout_s=task.timeout_s)
-        )
+        return Counted(engine.count(Path(task.repository), task.branch, task.request))
     except EngineError as error:
         return NotCounted("unreadable", str(error))
     except QueryError as error:

@@ -10,8 +10,6 @@ import msgspec
 from streams.recordings.counter import LENGTH_BYTES, CountTask, NotCounted, Reply
 from streams.search.engine import SearchLimits
 
-_GRACE_S: Final = 30.0
-"""How much longer than its time limit a count may take before its process is killed."""
 _reply_decoder: Final = msgspec.msgpack.Decoder[Reply](Reply)
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -32,21 +30,22 @@ class CountingPool:
             self._places.put_nowait(process or await self._start())
 
     async def count(self, task: CountTask) -> Reply:
-        """One pass. A process that dies or hangs is a ``NotCounted`` and is replaced."""
+        """One pass. A process that dies, or takes longer than the task may, is a ``NotCounted`` and is replaced."""
         process = await self._places.get()
         kept: asyncio.subprocess.Process | None = None
         try:
             if process is None or process.returncode is not None:
                 process = await self._start()
-            limit_s = None if task.timeout_s is None else task.timeout_s + _GRACE_S
-            reply = await asyncio.wait_for(_ask(process, task), limit_s)
+            reply = await asyncio.wait_for(_ask(process, task), task.timeout_s)
             kept = process
             return reply
         except (asyncio.IncompleteReadError, ConnectionError):
             code = await process.wait() if process is not None else None
             return NotCounted("handler-died", f"the counting process ended with code {code}")
         except TimeoutError:
-            return NotCounted("timeout", f"the count did not end within {limit_s} s and was killed")
+            return NotCounted(
+                "timeout", f"the pass over the repository did not end within {task.timeout_s:g} s"
+            )
         finally:
             if kept is None and process is not None and process.returncode is None:
                 process.kill()

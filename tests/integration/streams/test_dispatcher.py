@@ -9,36 +9,17 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy import event as sql_events
 
-from infra.postgres.connect import connect
 from infra.postgres.connect import engine as make_engine
 from infra.postgres.role import Role
 from infra.settings import Settings
-from projections.catalogue import projection
-from projections.generations import ensure_generation
 from projections.reading import Reader
-from schemas.events import Lane, RecordingDispatched, RecordingRequested, RepositoryPushed, SearchFailed
+from schemas.events import Lane, RecordingRequested, RepositoryPushed, SearchFailed
 from schemas.grid import TimeUnit
-from schemas.registry import Payload
-from streams.projected import Vector
-from streams.recordings.dispatcher import Dispatcher, DispatchPolicy, Office
-from streams.recordings.token_bucket import TokenBucket
-from tests.support.projecting import fold_into, foldings, settings_for
+from tests.support.office import dispatched, dispatcher_of, make_projections, project
+from tests.support.projecting import settings_for
 from tests.unit.streams.events import RecordingContext, created, definition, registered, request, requested
 
 MANY = 3_000
-
-
-class Free:
-    """Locks that nobody else wants, and a log without anything in hand."""
-
-    def try_lease(self, name: str, number: int) -> bool:
-        return True
-
-    def release_lease(self, name: str, number: int) -> None:
-        return None
-
-    def ends(self, topics: object) -> Vector:
-        return {}
 
 
 @pytest.fixture(scope="module")
@@ -48,23 +29,10 @@ def settings(database: str, tmp_path_factory: pytest.TempPathFactory) -> Setting
 
 @pytest.fixture(scope="module")
 def worker(settings: Settings) -> Iterator[Engine]:
-    projector = make_engine(settings, Role.PROJECTOR, pool_size=2)
-    for name in ("insights", "recordings", "repositories", "settings"):
-        ensure_generation(projector, projection(name))
-    projector.dispose()
+    make_projections(settings)
     engine = make_engine(settings, Role.WORKER, pool_size=2)
     yield engine
     engine.dispose()
-
-
-def project(settings: Settings, name: str, *payloads: Payload) -> None:
-    engine = make_engine(settings, Role.PROJECTOR, pool_size=1)
-    schema = ensure_generation(engine, projection(name)).schema_name
-    engine.dispose()
-    connection = connect(settings, Role.PROJECTOR, autocommit=True)
-    connection.execute(f'set search_path to "{schema}"'.encode())
-    fold_into(connection, projection(name), [foldings(payloads)])
-    connection.close()
 
 
 @contextmanager
@@ -81,15 +49,6 @@ def statements(engine: Engine) -> Iterator[list[str]]:
         yield found
     finally:
         sql_events.remove(engine, "before_cursor_execute", note)
-
-
-def dispatched(context: RecordingContext) -> list[int]:
-    return [
-        one.request.repository_id
-        for said in context.events
-        if isinstance(said.data, RecordingDispatched)
-        for one in said.data.requests
-    ]
 
 
 def test_repositories_that_are_still_cloned_cost_a_handful_of_reads_once(
@@ -110,13 +69,8 @@ def test_repositories_that_are_still_cloned_cost_a_handful_of_reads_once(
         RecordingRequested(request=request(MANY + 1)),
         RecordingRequested(request=request(MANY + 2, lane=Lane.INTERACTIVE)),
     )
-    reader, context, office = Reader(worker), RecordingContext(), Free()
-    dispatcher = Dispatcher(
-        Office(reader, office, office, live_workers=lambda: 1, bucket=TokenBucket(worker)),
-        DispatchPolicy(handlers=2, partitions=8),
-        context,
-        lambda: True,
-    )
+    reader, context = Reader(worker), RecordingContext()
+    dispatcher = dispatcher_of(reader, worker, context)
     try:
         with statements(worker) as first:
             asyncio.run(dispatcher.tick())
@@ -158,13 +112,8 @@ def test_a_request_that_contradicts_its_series_is_refused(settings: Settings, wo
         RecordingRequested(request=request(mine, lane=Lane.SCHEDULED)),
         RecordingRequested(request=request(other, lane=Lane.SCHEDULED, series=[daily])),
     )
-    reader, context, office = Reader(worker), RecordingContext(), Free()
-    dispatcher = Dispatcher(
-        Office(reader, office, office, live_workers=lambda: 1, bucket=TokenBucket(worker)),
-        DispatchPolicy(handlers=2, partitions=8),
-        context,
-        lambda: True,
-    )
+    reader, context = Reader(worker), RecordingContext()
+    dispatcher = dispatcher_of(reader, worker, context)
     try:
         asyncio.run(dispatcher.tick())
     finally:

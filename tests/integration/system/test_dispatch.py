@@ -52,7 +52,7 @@ def test_a_small_insight_is_done_while_a_large_one_goes_on(limited: Crowd, other
     large = limited.create(f"large for {other}", f"needle {other}", ALL, "admin")
     limited.wait_asked(large, MANY)
     began_s = time.monotonic()
-    small = limited.create(f"small for {other}", "needle", SOME, other)
+    small = limited.create(f"small for {other}", f"needle small {other}", SOME, other)
     eventually(
         lambda: limited.states(small).get("completed", 0) == FEW,
         "the small one to be counted",
