@@ -30,7 +30,7 @@ from projections.generations import ensure_generation, swap
 from projections.lag import projection_lags, watermarks
 from projections.pace import set_pace
 from projections.projection import Projection
-from projections.runner.errors import LogMismatch, LogTruncated
+from projections.runner.errors import FoldFailed, LogMismatch, LogTruncated
 from projections.runner.failures import TRANSIENT
 from projections.runner.notify import Notifier
 from projections.runner.runner import Runner
@@ -46,8 +46,8 @@ _log = structlog.get_logger()
 def run(settings: Settings, only: Sequence[str] | None = None) -> int:
     """Run the projections named in ``only`` (None: all) until SIGTERM or SIGINT; the exit code.
 
-    A projection whose log was replaced or cut stops alone, and the process goes on with the others; a bug in a
-    fold ends the process with code 70, so that nobody overlooks it.
+    A projection whose log was replaced or cut, or whose fold is broken (a bug at a few aggregates costs these only), stops
+    alone and says so, and the process goes on with the others. The code is 70 when none is left, and for what nobody foresaw.
     """
     wanted = PROJECTIONS if not only else tuple(projection(name) for name in only)
     stop = threading.Event()
@@ -115,8 +115,8 @@ def _keep(
 
         Runner(settings, one, generation, notifier, stop, on_caught_up=caught_up).run()
     except MustStop as error:
-        # A log that is not ours stops its projection only: the others are right, and served.
-        if not isinstance(error, LogMismatch | LogTruncated):
+        # A log that is not ours, or a broken fold, stops its projection only: the others are right, and served.
+        if not isinstance(error, LogMismatch | LogTruncated | FoldFailed):
             _die(one, error)
     except BaseException as error:  # noqa: BLE001 - nothing may end a projection silently
         _die(one, error)
