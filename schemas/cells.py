@@ -17,7 +17,7 @@ MAX_CELLS: Final = 100_000
 
 MAX_INDEX: Final = 1 << 62
 _EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(LAST_YEAR, 12, 31, tzinfo=UTC)
+_LATEST: Final = datetime(LAST_YEAR, 12, 31, 23, 59, 59, tzinfo=UTC)
 _COMMIT_LENGTHS: Final = frozenset((0, 40, 64))
 
 
@@ -70,7 +70,7 @@ def check_frames(unit: TimeUnit, value: int, frames: Iterable[tuple[int, int]]) 
         if start > end:
             raise ValueError(f"the range [{start}, {end}) is reversed")
         cells += end - start
-        _check_instants(unit, value, start, end)
+        _check_instants(unit, value, start, max(start, end - 1))
     if cells > MAX_CELLS:
         raise ValueError(f"{cells:,} cells are more than the {MAX_CELLS:,} that one series may have")
 
