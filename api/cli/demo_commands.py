@@ -46,7 +46,9 @@ def demo(repositories: str, query: str, exit_at_end: bool, json_file: Path | Non
 
     from api.demo.flow import Wanted, run
     from infra.embedded.signals import StopRequested, stop_signals_raise
+    from infra.logging import configure
 
+    configure("demo", level="warning")  # its own lines say what happens
     console = (
         Console(soft_wrap=False, highlight=False)
         if sys.stdout.isatty()

@@ -12,6 +12,7 @@ from api.demo.chain import Chain
 from api.demo.definition import InsightWish
 from api.demo.lag import Lag
 from api.demo.oracle import Cell, Witness, command_that_prints, compare
+from api.demo.present import Moved, Recovered
 from api.demo.questions import InsightAnswer
 
 WITNESS_BUDGET_S: Final = 30.0
@@ -36,6 +37,25 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
     download_s: float
     start_s: float
     work_s: float
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """Every projection was replayed from the log and compared. ``different`` counts rows."""
+
+    projections: int
+    events: int
+    rows: int
+    different: int
+    seconds: float
+    refused: list[str] = []
+
+
+class Present(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened after the past was counted. ``recovered`` is None where another process runs the projector."""
+
+    moved: Moved | None
+    recovered: Recovered | None
+    verified: Verified
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +91,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     lag_s: float
     page: str
     times: Times
+    present: Present | None = None
 
 
 def collect(

@@ -14,7 +14,7 @@ class _Answer(msgspec.Struct, kw_only=True, rename="camel"):
 
 REPOSITORIES: Final = """
 query DemoRepositories($names: [String!], $first: Int) {
-  repositories(names: $names, first: $first) { nodes { name mirrorInfo { remoteURL cloned lastError shallow } } }
+  repositories(names: $names, first: $first) { nodes { id name mirrorInfo { remoteURL cloned lastError shallow } } }
 }
 """
 
@@ -31,6 +31,7 @@ class MirrorInfo(_Answer):
 class RepositoryAnswer(_Answer):
     """A repository that is followed."""
 
+    id: str
     name: str
     mirror_info: MirrorInfo
 
@@ -235,3 +236,43 @@ class InsightViewsAnswer(_Answer):
     """Answer to INSIGHT."""
 
     insight_views: _Insights
+
+
+NOTIFY: Final = """
+mutation DemoNotify($repository: ID!) { updateMirrorRepository(repository: $repository) { alwaysNil } }
+"""
+
+
+class NotifyAnswer(_Answer):
+    """Answer to NOTIFY: nothing but that it was taken."""
+
+
+LAST_POINTS: Final = """
+query DemoLastPoints($id: ID!) {
+  insightViews(id: $id) { nodes { dataSeries { label query snapshot { value } } } }
+}
+"""
+
+
+class _Snapshot(_Answer):
+    value: float
+
+
+class _LastPoint(_Answer):
+    label: str
+    query: str
+    snapshot: _Snapshot | None
+
+
+class _LastPointsView(_Answer):
+    data_series: list[_LastPoint]
+
+
+class _LastPointsViews(_Answer):
+    nodes: list[_LastPointsView]
+
+
+class LastPointsAnswer(_Answer):
+    """Answer to LAST_POINTS."""
+
+    insight_views: _LastPointsViews

@@ -28,6 +28,9 @@ GENERATOR_VERSION: Final = 1
 """Raised when the same month would give other commits."""
 OLD_API: Final = "legacy_client."
 NEW_API: Final = "gateway."
+_PRESENT: Final = "present.txt"
+_ENTRY: Final = b"\t" + _PRESENT.encode()
+_CALL: Final = f"{NEW_API}call".encode()
 
 
 class SampleFailed(MillstreamError):
@@ -72,8 +75,8 @@ def _make(folder: Path, sample: Sample, month: datetime) -> SampleRepository:
     of_month = f"refs/samples/v{GENERATOR_VERSION}/{month:%Y-%m}"
     if path.exists():
         tip, made_before = _resolve(path, MAIN), _resolve(path, of_month)
-        if made_before is not None and tip == made_before:
-            return SampleRepository(sample.name, path, made_before, made=False)
+        if made_before is not None and tip is not None and _is_ancestor(path, made_before, tip):
+            return SampleRepository(sample.name, path, tip, made=False)  # with what was committed since
         _import(path, history(sample, month), of_month)
         return _finished(sample, path, of_month)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as scratch:
@@ -125,6 +128,40 @@ def _import(path: Path, commits: list[Commit], of_month: str) -> None:
     _git("fast-import", "--quiet", "--force", "--done", "--date-format=raw", repository=path, data=stream)
 
 
+def commit_one_call(path: Path) -> str:
+    """Commit one more call of the new API on the main branch of a sample; the commit.
+
+    Raises:
+        SampleFailed: git refused.
+    """
+    calls = _git("ls-tree", MAIN, _PRESENT, repository=path).decode().split()
+    before = _git("cat-file", "blob", calls[2], repository=path) if calls else b""
+    number = before.count(b"\n") + 1
+    blob = _written(
+        "hash-object", "-w", "--stdin", repository=path, data=before + b"%s(%d)\n" % (_CALL, number)
+    )
+    others = [
+        line for line in _git("ls-tree", MAIN, repository=path).splitlines() if not line.endswith(_ENTRY)
+    ]
+    tree = _written(
+        "mktree", repository=path, data=b"\n".join([*others, b"100644 blob " + blob.encode() + _ENTRY, b""])
+    )
+    message = f"Call the gateway once more ({number})"
+    commit = _written("commit-tree", tree, "-p", MAIN, "-m", message, repository=path)
+    _git("update-ref", MAIN, commit, repository=path)
+    return commit
+
+
+def _is_ancestor(path: Path, commit: str, tip: str) -> bool:
+    command = ["git", "--git-dir", str(path), "merge-base", "--is-ancestor", commit, tip]
+    return subprocess.run(command, capture_output=True, check=False, env=_environment()).returncode == 0
+
+
+def _written(*arguments: str, repository: Path, data: bytes = b"") -> str:
+    """The object id that git printed."""
+    return _git(*arguments, repository=repository, data=data).decode().strip()
+
+
 def _resolve(path: Path, ref: str) -> str | None:
     done = subprocess.run(
         ["git", "--git-dir", str(path), "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"],
@@ -136,7 +173,7 @@ def _resolve(path: Path, ref: str) -> str | None:
     return done.stdout.strip() or None
 
 
-def _git(*arguments: str, repository: Path | None = None, data: bytes = b"") -> None:
+def _git(*arguments: str, repository: Path | None = None, data: bytes = b"") -> bytes:
     place = [] if repository is None else ["--git-dir", str(repository)]
     done = subprocess.run(
         ["git", *place, *arguments], input=data, capture_output=True, check=False, env=_environment()
@@ -147,9 +184,15 @@ def _git(*arguments: str, repository: Path | None = None, data: bytes = b"") -> 
             f"git {arguments[0]} failed: {reason[0]}",
             remedy="check the disk's free space, and that git is 2.30 or newer (git --version)",
         )
+    return done.stdout
 
 
 def _environment() -> dict[str, str]:
     """Without the user's git configuration and without variables of a surrounding git command."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return {**kept, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"}
+    who = {
+        f"GIT_{role}_{what}": text
+        for role in ("AUTHOR", "COMMITTER")
+        for what, text in (("NAME", "Millstream demo"), ("EMAIL", "demo@example.com"))
+    }
+    return {**kept, **who, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"}

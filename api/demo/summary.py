@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from api.cli.rendering import Line
-from api.demo.figures import Figures
+from api.demo.figures import Figures, Present
 from api.demo.oracle import Witness
 
 _MAX_REPOSITORY_ROWS = 12
@@ -32,6 +32,7 @@ def told(
         *_counting(figures),
         *_witness(figures, witness),
         *_check(figures),
+        *_present(figures.present),
         f"  lag       {_count(figures.lag_records, 'record')}, {figures.lag_s:.1f} s",
         f"  time      downloads {figures.times.download_s:.1f} s, start {figures.times.start_s:.1f} s, work {figures.times.work_s:.1f} s",
         "",
@@ -100,6 +101,29 @@ def _check(figures: Figures) -> list[str]:
         f"  check     {figures.check_where} is {figures.check_value:,}; this prints it:",
         f"            {figures.check_command}",
     ]
+
+
+def _present(present: Present | None) -> list[str]:
+    if present is None:
+        return []
+    lines = []
+    if (moved := present.moved) is not None:
+        lines.append(
+            f"  present   commit {moved.commit[:10]} to {moved.repository}: the last point of {moved.label} moved"
+            f" from {moved.before:,} to {moved.after:,} in {moved.seconds:.2f} s"
+        )
+    if (recovered := present.recovered) is not None:
+        lines.append(
+            f"  killed    the projector by SIGKILL, with a commit while it was down: {recovered.seconds:.1f} s after the kill"
+            f" it was back and had moved the point to {recovered.moved.after:,}"
+        )
+    verified = present.verified
+    verdict = "all equal" if not verified.different else f"{verified.different:,} differ"
+    lines.append(
+        f"  verify    {verified.events:,} events replayed into {_count(verified.projections, 'projection')} beside"
+        f" the live ones: {_count(verified.rows, 'row')} compared, {verdict}, in {verified.seconds:.1f} s"
+    )
+    return [*lines, *(f"            not compared: {one}" for one in verified.refused)]
 
 
 def _largest(per_repository: dict[str, list[float | None]]) -> dict[str, Sequence[float | None]]:

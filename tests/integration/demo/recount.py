@@ -73,8 +73,12 @@ def _take(told: Recount, event: Event, record: Record, insight_id: int) -> None:
                         for index in range(series.first_index, series.end_index)
                     }
     elif isinstance(data, RecordingRequested) and data.request.insight_id == insight_id:
+        if not any(series.frames for series in data.request.series):
+            return  # of the present: what a push moved
         told.requests.add((data.request.repository_id, data.request.request_id))
     elif isinstance(data, SearchCompleted) and data.insight_id == insight_id:
+        if not any(result.covered for result in data.series):
+            return
         told.completed.append((data.repository_id, data.request_id))
         told.files += data.statistics.files
         told.blobs += data.statistics.blobs
