@@ -1,0 +1,136 @@
+"""A projector for a benchmark: the live path of two projections in a process of their own, timed from within.
+
+The clock runs from the partitions assigned (the consumer's first fetch comes after it) to the checkpoint that stands
+at the end of the log, as another session sees it.
+"""
+
+import resource
+import threading
+import time
+from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import ExitStack
+from typing import Any, Final
+
+import msgspec
+import psutil
+import psycopg
+import structlog
+
+from infra import metrics
+from infra.postgres.connect import connect
+from infra.postgres.connect import engine as make_engine
+from infra.postgres.role import Role
+from infra.settings import Settings
+from projections.catalogue import projection
+from projections.generations import ensure_generation
+from projections.pace import set_pace
+from projections.runner.notify import Notifier
+from projections.runner.runner import Runner
+from schemas.errors import MillstreamError
+
+_POLL_S: Final = 0.02
+_WAIT_S: Final = 600.0
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """How one replay went. Seconds; ``cpu_s`` by thread of the projector, and of the database's backends."""
+
+    wall_s: float
+    write_s: float
+    batches: int
+    cpu_s: Mapping[str, float]
+    peak_memory_mib: float
+
+
+class _Assigned:
+    """Notes when the log was assigned; says warnings."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.at_s: float | None = None
+
+    def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        if event.get("event") == "partitions_assigned" and event.get("projection") == self._name:
+            self.at_s = time.perf_counter()
+        if method in ("debug", "info"):
+            raise structlog.DropEvent
+        return event
+
+
+def replay(settings: Settings, name: str, ends: Mapping[str, int], beside: Sequence[str]) -> Replayed:
+    """Run the projection ``name``, and those ``beside`` it, until it has passed ``ends`` (by ``topic/partition``)."""
+    set_pace()
+    assigned = _Assigned(name)
+    structlog.configure(processors=[assigned, structlog.processors.JSONRenderer()])
+    stop = threading.Event()
+    with ExitStack() as undo:
+        engine = make_engine(settings, Role.PROJECTOR, pool_size=2, name="bench")
+        undo.callback(engine.dispose)
+        notifier = Notifier(settings)
+        undo.callback(notifier.close)
+        watch = connect(settings, Role.PROJECTOR, autocommit=True, name="bench-watch")
+        undo.callback(watch.close)
+        threads = []
+        for one in (name, *beside):
+            generation = ensure_generation(engine, projection(one))
+            if one == name:
+                schema = generation.schema_name
+            runner = Runner(settings, projection(one), generation, notifier, stop)
+            threads.append(threading.Thread(target=runner.run, name=f"write {one}"))
+        for thread in threads:
+            thread.start()
+        try:
+            ended_s = _wait(watch, schema, ends, threads)
+            cpu_s = _cpu_s(watch)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+    if assigned.at_s is None:
+        raise MillstreamError(
+            "the projection was assigned nothing", remedy="See what the benchmark's log says."
+        )
+    written = metrics.PROJECTION_BATCH_SECONDS.labels(name)
+    samples = {sample.name.rpartition("_")[2]: sample.value for sample in written._child_samples()}
+    return Replayed(
+        wall_s=ended_s - assigned.at_s,
+        write_s=samples["sum"],
+        batches=int(samples["count"]),
+        cpu_s=cpu_s,
+        peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
+
+
+def _wait(
+    watch: "psycopg.Connection[Any]",
+    schema: str,
+    ends: Mapping[str, int],
+    threads: Sequence[threading.Thread],
+) -> float:
+    """The moment at which every end was passed."""
+    deadline_s = time.monotonic() + _WAIT_S
+    query = f"select topic || '/' || partition, next_offset from \"{schema}\".checkpoints".encode()
+    while time.monotonic() < deadline_s and all(thread.is_alive() for thread in threads):
+        passed = dict(watch.execute(query).fetchall())
+        now_s = time.perf_counter()
+        if all(passed.get(place, 0) >= end for place, end in ends.items()):
+            return now_s
+        time.sleep(_POLL_S)
+    raise MillstreamError("the log was not passed", remedy="See what the benchmark's log says.")
+
+
+def _cpu_s(watch: "psycopg.Connection[Any]") -> dict[str, float]:
+    """CPU time so far: of our threads by name, of the rest (the Kafka client's), of the database's sessions."""
+    names = {thread.native_id: thread.name for thread in threading.enumerate()}
+    found: dict[str, float] = {}
+    for thread in psutil.Process().threads():
+        label = names.get(thread.id, "kafka client")
+        found[label] = found.get(label, 0.0) + thread.user_time + thread.system_time
+    rows = watch.execute(
+        "select application_name, pid from pg_stat_activity where application_name like 'millstream-projector-%'"
+    ).fetchall()
+    for application, pid in rows:
+        times = psutil.Process(pid).cpu_times()
+        label = f"postgres {application.removeprefix('millstream-projector-')}"
+        found[label] = found.get(label, 0.0) + times.user + times.system
+    return {label: round(seconds, 2) for label, seconds in sorted(found.items()) if seconds >= 0.05}
