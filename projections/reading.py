@@ -20,7 +20,7 @@ ALL: Final = tuple(one.name for one in PROJECTIONS)
 
 
 class AppliedPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """How far one partition is folded. ``append_time`` is that of the last record applied (None: none yet)."""
+    """How far one partition is folded. ``append_time`` is the newest one applied (None: none yet)."""
 
     topic: str
     partition: int

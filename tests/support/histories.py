@@ -4,9 +4,11 @@ import random
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
+from itertools import zip_longest
 from typing import Final
 
 from infra.kafka.admin import Watermarks
+from infra.kafka.producer import Outgoing
 from schemas.codec import encode, new_event
 from schemas.envelope import Headers, Record
 from schemas.events import (
@@ -116,6 +118,12 @@ def partitions_of(topic: Topic) -> int:
 def ends(log: Log) -> dict[Partition, int]:
     """Next offsets behind the last records."""
     return {partition: len(records) for partition, records in log.items()}
+
+
+def outgoing(log: Log) -> list[Outgoing]:
+    """The records for a real log, partitions taking turns; there the keys decide where each one goes."""
+    turns = zip_longest(*log.values())
+    return [(one.topic, one.key, one.value, one.headers) for turn in turns for one in turn if one is not None]
 
 
 def watermarks(log: Log, topic: str) -> dict[int, Watermarks]:

@@ -4,23 +4,22 @@ import signal
 import statistics
 import time
 from collections.abc import Iterator
-from itertools import zip_longest
 
 import pytest
 
 from infra.installation import set_up
 from infra.kafka.admin import KafkaAdmin
-from infra.kafka.producer import Outgoing, Publisher
+from infra.kafka.producer import Publisher
 from infra.postgres.connect import connect, engine
 from infra.postgres.role import Role
 from infra.settings import Settings
 from projections.catalogue import PROJECTIONS, RECORDINGS
 from projections.reading import Reader
 from projections.verification.verify import verify
-from schemas.envelope import Event, Record
+from schemas.envelope import Event
 from schemas.topics import Topic
 from tests.stack import StackUnderTest
-from tests.support.histories import history
+from tests.support.histories import history, outgoing
 from tests.support.projecting import completed, event, result, settings_for
 from tests.support.projectors import ProjectorProcess, eventually
 
@@ -52,13 +51,6 @@ def reader(settings: Settings) -> Iterator[Reader]:
     database.dispose()
 
 
-def _outgoing(seed: int) -> list[Outgoing]:
-    """A history, its partitions taking turns; keys decide where each record goes."""
-    turns = zip_longest(*history(seed).values())
-    records: list[Record] = [one for turn in turns for one in turn if one is not None]
-    return [(one.topic, one.key, one.value, one.headers) for one in records]
-
-
 def _wait(settings: Settings, reader: Reader, timeout_s: float = 90.0) -> None:
     with KafkaAdmin(settings) as admin:
         ends = {
@@ -73,7 +65,7 @@ def _wait(settings: Settings, reader: Reader, timeout_s: float = 90.0) -> None:
 def test_projectors_that_come_and_go_leave_the_rows_of_a_clean_replay(
     settings: Settings, publisher: Publisher, reader: Reader
 ) -> None:
-    first, second, third, fourth, fifth = (_outgoing(seed) for seed in SEEDS)
+    first, second, third, fourth, fifth = (outgoing(history(seed)) for seed in SEEDS)
     with ProjectorProcess(settings) as one, ProjectorProcess(settings) as two:
         publisher.publish_all(first)
         assert eventually(lambda: _assigned(one) and _assigned(two), 60.0)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import kafka
 import orjson
 import pytest
 from psycopg import sql
@@ -27,6 +28,8 @@ from projections.verification.verify import Comparison, Outcome, verify
 from schemas.topics import Topic
 from tests.crash.conftest import history
 from tests.stack import StackUnderTest
+from tests.support.histories import history as everything
+from tests.support.histories import outgoing
 from tests.support.projecting import event, settings_for
 from tests.support.projectors import ProjectorProcess, eventually
 
@@ -42,11 +45,10 @@ def settings(own_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def projector(settings: Settings) -> Iterator[ProjectorProcess]:
-    """A running projector that has folded a history with repeats, retries and records that are no events."""
+    """A running projector that has folded all that may happen: illegal events, repeats, retries, records that are no events."""
     _publish(settings, 1)
     with Publisher(settings) as publisher:
-        for n in range(3):
-            publisher.publish_raw(Topic.RESULTS.value, b"%d" % n, b"{", (("ce_id", b"bad"),))
+        publisher.publish_all(outgoing(everything(8)))
     with ProjectorProcess(settings) as process:
         _wait(settings)
         yield process
@@ -170,6 +172,26 @@ DAMAGES = {
         ' delete from dead_letters d using kept k where (d.partition, d."offset") = (k.partition, k."offset")',
         "insert into dead_letters select * from kept; drop table kept",
         {("dead_letters", Kind.MISSING, "")},
+    ),
+    "a verdict that was turned": (
+        "repositories",
+        "update verdicts set outcome = 'ACCEPTED' where outcome = 'REJECTED' and (topic, partition, \"offset\") ="
+        " (select topic, partition, \"offset\" from verdicts where outcome = 'REJECTED' order by 1, 2, 3 limit 1)",
+        "update verdicts set outcome = 'REJECTED' where outcome = 'ACCEPTED' and reason_code is not null",
+        {("verdicts", Kind.CHANGED, "outcome")},
+    ),
+    "a guard that has forgotten": (
+        "insights",
+        "create table kept as select * from guard_events limit 1;"
+        " delete from guard_events g using kept k where (g.aggregate, g.event_id) = (k.aggregate, k.event_id)",
+        "insert into guard_events select * from kept; drop table kept",
+        {("guard_events", Kind.MISSING, "")},
+    ),
+    "an event that the index does not find": (
+        "event_index",
+        "update events set event_id = 'by hand' where event_id = '1-7'",
+        "update events set event_id = '1-7' where event_id = 'by hand'",
+        {("events", Kind.CHANGED, "event_id")},
     ),
     "a checkpoint of another topic": (
         "insights",
@@ -311,6 +333,33 @@ def test_what_a_killed_verification_left_is_swept_and_a_running_one_is_not(
         assert _scratch_schemas(settings) == [running.schema_name]
     database.dispose()
     assert _scratch_schemas(settings) == []
+
+
+def test_what_has_expired_is_no_difference_where_it_may_and_refuses_where_it_may_not(
+    settings: Settings, projector: ProjectorProcess
+) -> None:
+    """The last test here: it cuts the log."""
+    _cut(settings, Topic.WORK_BACKGROUND)
+    for found in verify(settings, ["recordings", "event_index"], timeout_s=60.0):
+        assert found.equal, [str(one) for one in found.differences]
+    _cut(settings, Topic.RESULTS)
+    refused = _only(settings, "series_points")
+    assert refused.outcome is Outcome.REFUSED
+    assert "what came before is lost" in refused.reason
+    assert _only(settings, "repositories").equal
+
+
+def _cut(settings: Settings, topic: Topic) -> None:
+    """Half of every partition is gone from the log, as if it had expired."""
+    with KafkaAdmin(settings) as admin:
+        middles = {
+            kafka.TopicPartition(topic.value, number): marks.end // 2
+            for number, marks in admin.watermarks(topic).items()
+            if marks.end > 1
+        }
+        assert middles
+        admin._client.delete_records(middles)
+        assert any(marks.start > 0 for marks in admin.watermarks(topic).values())
 
 
 def _scratch_schemas(settings: Settings) -> list[str]:
