@@ -23,6 +23,9 @@ MAX_RECORD_BYTES: Final = 900_000
 """Largest key, value and headers together: below every client's own limit (DESIGN section 4)."""
 MAX_ATTRIBUTE_BYTES: Final = 1_024
 """Largest attribute, and name of one: ids are keys of databases."""
+_FEW_HEADERS: Final = 64
+_SURELY_SMALL_BYTES: Final = MAX_RECORD_BYTES - _FEW_HEADERS * 2 * MAX_ATTRIBUTE_BYTES
+"""Below it the attributes need not be measured one by one: a few of them, none too long (a longer one is refused)."""
 CONTENT_TYPE: Final = b"application/json"
 STRUCTURED: Final = b"application/cloudevents"
 """How the content type of a structured event begins."""
@@ -165,11 +168,12 @@ def decode(record: Record, registry: Registry = REGISTRY) -> Decoded:
     name = ""
     try:
         for name, data in record.headers:
-            size_bytes += len(name) + len(data)
             attribute = attribute_of(name)
             if attribute is not None:
                 attributes[attribute] = data.decode()
-            elif name[:3] == "ce_":
+                continue
+            size_bytes += len(name) + len(data)
+            if name[:3] == "ce_":
                 attributes[name[3:]] = data.decode()
             elif name == "content-type":
                 structured = data[: len(STRUCTURED)].lower() == STRUCTURED
@@ -177,6 +181,8 @@ def decode(record: Record, registry: Registry = REGISTRY) -> Decoded:
                 attributes[name] = data.decode("ascii", "replace")
     except UnicodeDecodeError:
         return Undecodable("the header is not UTF-8", name[:_SHOWN_CHARACTERS])
+    if size_bytes > _SURELY_SMALL_BYTES or len(record.headers) > _FEW_HEADERS:
+        size_bytes = record_size_bytes(record.key, value, record.headers)
     if size_bytes > MAX_RECORD_BYTES:
         return Undecodable(f"{size_bytes:,} bytes are more than the {MAX_RECORD_BYTES:,} an event may have")
     if value is None:

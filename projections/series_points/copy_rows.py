@@ -3,7 +3,7 @@
 The driver's own row by row dumping costs more than the copy itself at a dozen points per event.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from struct import Struct
@@ -81,10 +81,13 @@ def plain_rows(
     )
 
 
-def coverage_rows(key: Key, grid: Grid, coverage: Iterable[tuple[int, Ranges]]) -> bytes:
+def coverage_rows(key: Key, grid: Grid, coverage: Sequence[tuple[int, Ranges]]) -> bytes:
     """Which cells have an outcome: one row per rank."""
     prefix = _prefix(len(COVERAGE_COLUMNS), key)
     middle = _grid(*grid)
+    if len(coverage) == 1:
+        ((rank, held),) = coverage
+        return prefix + _KEY_NUMBER.pack(8, rank) + middle + _multirange(held)
     return b"".join(
         prefix + _KEY_NUMBER.pack(8, rank) + middle + _multirange(held) for rank, held in coverage
     )
