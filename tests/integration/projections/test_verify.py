@@ -239,6 +239,7 @@ def test_the_command_says_what_differs_and_by_its_exit_code(
     equal = _command(settings, "repositories")
     assert equal.returncode == 0, equal.stderr
     assert "EQUAL" in equal.stdout
+    assert "replaying repositories: 0 of" in equal.stderr
     damage = "update repo_names set name = 'by hand' where id in (118, 119, 120)"
     undo = "update repo_names set name = 'local/r' || id where id in (118, 119, 120)"
     with _damaged(settings, "repositories", damage, undo):
