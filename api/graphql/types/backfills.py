@@ -224,7 +224,9 @@ def _status(view: View, jobs: Backfill, position: int | None, percent: int | Non
         created_at=jobs.created_at or view.planned_at,
         started_at=jobs.started_at,
         completed_at=ended_at,
-        errors=[f"{reason}: {count:,} requests" for reason, count in jobs.reasons.items()][:20],
+        errors=[f"{reason}: {count:,} request{'s' * (count != 1)}" for reason, count in jobs.reasons.items()][
+            :20
+        ],
         runtime=None if runtime is None else f"{max(0.0, runtime.total_seconds()):.1f}s",
     )
 
