@@ -91,4 +91,4 @@ def test_error_has_two_lines_and_exit_code_1(monkeypatch: pytest.MonkeyPatch) ->
 def test_unknown_command_is_a_usage_error() -> None:
     result = CliRunner().invoke(main.cli, ["mill"])
     assert result.exit_code == 2
-    assert "No such command 'mill'" in result.stderr
+    assert "no such command 'mill'; there are " in result.stderr
