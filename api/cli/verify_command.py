@@ -84,7 +84,7 @@ class _Progress(ExitStack):
 
 def _print(found: list[Comparison]) -> None:
     print_table(
-        ("PROJECTION", "GENERATION", "RESULT", "EVENTS", "ROWS COMPARED", "DIFFERENT", "SECONDS", "EVENTS/S"),
+        ("PROJECTION", "GEN", "RESULT", "EVENTS", "ROWS", "DIFFERENT", "SECONDS", "EVENTS/S"),
         [
             (
                 one.projection,
