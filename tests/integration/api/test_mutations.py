@@ -1,29 +1,26 @@
 """Mutations over real Kafka and PostgreSQL: judged, repeated, refused, and what a lost answer does (nothing)."""
 
-import select
 import socket
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
-import uvicorn
-from click.testing import CliRunner
 
-from api.app import create_app
-from api.cli.main import cli
-from api.graphql.ids import insight_id_of, insight_node_id, repository_node_id
+from api.graphql.ids import insight_node_id, repository_node_id
 from infra.kafka.admin import KafkaAdmin
 from infra.kafka.producer import Publisher
-from schemas.events import InsightDeleted
-from schemas.ids import repository_id
+from schemas.envelope import Position
+from schemas.events import InsightCreated, InsightDeleted, SeriesDefinition
+from schemas.grid import TimeUnit
+from schemas.ids import SeriesIdentity, aggregate_id, repository_id, series_id
 from schemas.topics import Topic
 from tests.integration.api.conftest import Api
 from tests.integration.api.questions import CREATE, definition, say
-from tests.support.projectors import eventually, running_in_thread
+from tests.integration.api.serving import served
+from tests.support.projectors import eventually
 
 ADD = "mutation Add($input: AddRepositoryInput!) { addRepository(input: $input) { position repository { id name } } }"
 DELETE = "mutation Delete($id: ID!) { deleteInsightView(id: $id) { alwaysNil } }"
@@ -72,55 +69,6 @@ def test_an_answer_says_how_fresh_it_is_and_what_was_written(api: Api) -> None:
     assert "extensions" not in api.post("{ site { productVersion } }").json()
 
 
-@contextmanager
-def served(api: Api) -> Iterator[tuple[str, int]]:
-    """The API behind a real socket; its address."""
-    config = uvicorn.Config(create_app(api.settings), log_config=None, access_log=False)
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        address = listening.getsockname()
-        with running_in_thread(
-            lambda: server.run([listening]), stop=lambda: setattr(server, "should_exit", True)
-        ):
-            yield address
-
-
-@contextmanager
-def first_answer_lost(upstream: tuple[str, int]) -> Iterator[tuple[str, list[bytes]]]:
-    """A way to the API whose first connection is cut when its answer begins; what was cut off is in the list."""
-    lost: list[bytes] = []
-    closing = threading.Event()
-
-    def relay(client: socket.socket) -> None:
-        with client, socket.create_connection(upstream, timeout=30) as server:
-            while not closing.is_set():
-                ready, _, _ = select.select([client, server], [], [], 0.1)
-                for one in ready:
-                    part = one.recv(65536)
-                    if one is server and part and not lost:
-                        lost.append(part)
-                        return
-                    if not part:
-                        return
-                    (server if one is client else client).sendall(part)
-
-    def accept() -> None:
-        while True:
-            try:
-                client, _ = listening.accept()
-            except OSError:
-                return
-            threading.Thread(target=relay, args=(client,), daemon=True).start()
-
-    def stop() -> None:
-        closing.set()
-        listening.shutdown(socket.SHUT_RDWR)
-
-    with socket.create_server(("127.0.0.1", 0)) as listening, running_in_thread(accept, stop=stop):
-        host, port = listening.getsockname()
-        yield f"http://{host}:{port}", lost
-
-
 def test_create_the_answer_lost_create_again_one_insight(api: Api) -> None:
     """A client that hangs up before the answer, and asks again with the same key."""
     body = orjson.dumps({"query": CREATE, "variables": {"input": definition("Lost answer", "lost")}})
@@ -139,20 +87,6 @@ def test_create_the_answer_lost_create_again_one_insight(api: Api) -> None:
     assert api.ask(COUNT, {"find": "Lost answer"})["insightViews"]["totalCount"] == 1
     third = api.ask(CREATE, {"input": definition("Lost answer", "lost")}, key="lost-1")
     assert third["createLineChartSearchInsight"]["view"]["id"] == view["id"]
-
-
-def test_the_command_line_asks_again_by_itself_and_makes_one(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with served(api) as address, first_answer_lost(address) as (url, lost):
-        monkeypatch.setenv("MILLSTREAM_HOME", str(api.settings.home))
-        monkeypatch.setenv("MILLSTREAM_URL", url)
-        done = CliRunner().invoke(cli, ["insight", "create", "--title", "Cut off", "--query", "q", "--json"])
-    assert done.exit_code == 0, done.stderr
-    assert lost, "the fault fired"
-    assert b"200 OK" in lost[0]
-    found = api.ask('{ insightViews(find: "Cut off") { nodes { id } } }')["insightViews"]["nodes"]
-    assert len(found) == 1
 
 
 def test_a_repeat_that_meets_the_guard_alone_is_a_duplicate(api: Api) -> None:
@@ -241,18 +175,24 @@ def test_what_does_not_exist_is_refused_before_anything_is_published(api: Api) -
     assert (records(api, Topic.REPOSITORIES), records(api, Topic.INSIGHTS)) == before
 
 
-def test_the_rule_decides_where_the_courtesy_came_too_late(api: Api, publisher: Publisher) -> None:
-    """Two deletions at once: both pass the edge, the log says which one was legal."""
-    identity = api.ask(CREATE, {"input": definition("Raced", "raced")})["createLineChartSearchInsight"][
-        "view"
-    ]["id"]
-    say(publisher, InsightDeleted(insight_id=insight_id_of(identity)))
-    error = api.error(DELETE, {"id": identity})
-    if error["extensions"]["code"] == "NOT_FOUND":
-        pytest.skip("the projection was faster than the request")
-    assert error["extensions"]["code"] == "REJECTED"
-    assert error["extensions"]["reasonCode"] == "deleted"
+def test_the_rule_decides_what_the_courtesy_check_cannot_see(api: Api, publisher: Publisher) -> None:
+    """A key whose insight somebody else made and deleted: the edge sees none, the rule knows that its id was used."""
+    insight_id = aggregate_id("insight", "admin", "ruled-1")
+    line = series_id(SeriesIdentity(query="ruled"))
+    made = InsightCreated(
+        insight_id=insight_id,
+        title="Ruled",
+        creator="admin",
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        series=[SeriesDefinition(series_id=line, label="r", query="ruled", unit=TimeUnit.MONTH, value=1)],
+    )
+    positions = say(publisher, made, InsightDeleted(insight_id=insight_id))
+    node = "query N($id: ID!, $min: [String!]) { node(id: $id, minPosition: $min) { id } }"
+    assert api.ask(node, {"id": insight_node_id(insight_id), "min": positions})["node"] is None
+    error = api.error(CREATE, {"input": definition("Ruled", "ruled")}, key="ruled-1")
+    assert (error["extensions"]["code"], error["extensions"]["reasonCode"]) == ("REJECTED", "deleted")
     assert "deleted" in error["message"]
+    assert Position.parse(error["extensions"]["position"]).topic == Topic.INSIGHTS
 
 
 def test_a_repository_is_renamed_described_and_removed(api: Api) -> None:
