@@ -38,8 +38,9 @@ lint: .venv
 
 # Every benchmark on a small sample; python -m bench.NAME REPO... measures your own.
 bench: .venv
-	@set -e; for file in $$(grep -l '^if __name__' bench/*.py); do \
-	    echo "== $$file"; $(PY) -m "bench.$$(basename "$$file" .py)" $(ARGS); done
+	@set -e; for file in $$(grep -l '^if __name__' bench/*.py); do name=$$(basename "$$file" .py); \
+	    case "$$name" in projector) small="--events 20000 --rounds 1" ;; *) small="" ;; esac; \
+	    echo "== $$file"; $(PY) -m "bench.$$name" $(if $(ARGS),$(ARGS),$$small); done
 
 browser:
 	@infra/embedded/install_browser.sh

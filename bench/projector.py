@@ -1,12 +1,13 @@
 """How fast is the log replayed into series_points? Beside a raw COPY of the very same rows.
 
-    python -m bench.projector [--events 200000] [--rounds 3] [--only NAME ...]
+    python -m bench.projector [--events 200000] [--rounds 3] [--only NAME ...] [--index together|apart|none]
 
 A stack of its own. ``search.completed`` events lie on the log; a projector (a process of its own, on the live path:
-unique keys in place, checkpoints, guards, duplicate handling, with the projection ``event_index`` running beside it) folds
-them. In turns with it the rows that came out, points and coverage, ready as bytes and in the order of their events, are copied
-into tables of the same shape and keys, in one transaction, by the same server. A ratio is the median rate of the one over
-the median rate of the other. Both sides are compared by row counts and checksums.
+unique keys in place, checkpoints, guards, duplicate handling) folds them. The projection ``event_index`` reads the same log at the
+same time: in the same process, or in one of its own (``apart``). In turns with it the rows that came out, points and
+coverage, ready as bytes and in the same order, are copied into tables of the same shape and keys, in one transaction,
+by the same server. A ratio is the median rate of the one over the median rate of the other. Row counts and checksums of both
+sides are compared each time.
 """
 
 import argparse
@@ -44,7 +45,6 @@ from schemas.codec import encode
 from schemas.topics import Topic
 
 TABLES: Final = ("series_points", "series_coverage")
-BESIDE: Final = (EVENT_INDEX.name,)
 _CHUNK: Final = 20_000
 _COPY_BYTES: Final = 1 << 20
 Connection = psycopg.Connection[Any]
@@ -62,8 +62,9 @@ def loads(events: int) -> list[Load]:
 class Bench:
     """A stack, the schemas of both sides, and what is done with them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, index: str) -> None:
         self._settings = settings
+        self._index = index
         engine = make_engine(settings, Role.PROJECTOR, pool_size=1, name="bench")
         self._generations = [ensure_generation(engine, one) for one in (SERIES_POINTS, EVENT_INDEX)]
         engine.dispose()
@@ -118,18 +119,35 @@ class Bench:
         self.empty(starts)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
         settings = self._settings
-        child = subprocess.run(
-            [sys.executable, "-m", "bench.projector", "--replay", json.dumps(dict(ends))],
-            env={
-                **kept,
-                "MILLSTREAM_HOME": str(settings.home),
-                "MILLSTREAM_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-                "MILLSTREAM_DATABASE_URL": settings.database_url.get_secret_value(),
-            },
-            stdout=subprocess.PIPE,
-            check=False,
-            text=True,
-        )
+        environ = {
+            **kept,
+            "MILLSTREAM_HOME": str(settings.home),
+            "MILLSTREAM_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+            "MILLSTREAM_DATABASE_URL": settings.database_url.get_secret_value(),
+            "MILLSTREAM_LOG_LEVEL": "warning",
+        }
+        apart = [sys.executable, "-m", "api.cli.main", "projector", "--only", EVENT_INDEX.name]
+        beside = subprocess.Popen(apart, env=environ) if self._index == "apart" else None
+        try:
+            child = subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    "bench.projector",
+                    "--replay",
+                    json.dumps(dict(ends)),
+                    "--index",
+                    self._index,
+                ],
+                env=environ,
+                stdout=subprocess.PIPE,
+                check=False,
+                text=True,
+            )
+        finally:
+            if beside is not None:
+                beside.terminate()
+                beside.wait(30)
         if child.returncode:
             raise SystemExit(f"the projector ended with {child.returncode}: {child.stdout[-2000:]}")
         return msgspec.json.decode(child.stdout.splitlines()[-1], type=Replayed)
@@ -158,17 +176,14 @@ class Bench:
         return tuple(found)
 
     def bytes_in_order(self) -> dict[str, bytes]:
-        """The rows of the last replay, in the order in which their events lie on the log, as COPY takes them.
-
-        A heap that was only copied into has that order by batches; a replaced row stands where its last event put it.
-        """
+        """The rows of the last replay in the order in which the projector wrote them, as COPY takes them."""
         found = {}
         for table in TABLES:
             with self.connection.cursor() as cursor:
-                order = "repo_id" if False else "ctid"
-                with cursor.copy(
-                    f'copy (select * from "{self.points}".{table} order by {order}) to stdout (format binary)'
-                ) as copy:
+                query = (
+                    f'copy (select * from "{self.points}".{table} order by ctid) to stdout (format binary)'
+                )
+                with cursor.copy(query) as copy:
                     found[table] = b"".join(bytes(part) for part in copy)
         return found
 
@@ -214,13 +229,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=None, help="12, 12_mixed, 1")
+    parser.add_argument("--index", choices=["together", "apart", "none"], default="together")
     parser.add_argument("--replay", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.replay is not None:
-        replayed = replay(Settings(), SERIES_POINTS.name, json.loads(chosen.replay), BESIDE)
+        beside = (EVENT_INDEX.name,) if chosen.index == "together" else ()
+        replayed = replay(Settings(), SERIES_POINTS.name, json.loads(chosen.replay), beside)
         print(msgspec.json.encode(replayed).decode())
         return 0
-    figures: dict[str, object] = {"events": chosen.events}
+    figures: dict[str, object] = {"events": chosen.events, "event_index": chosen.index}
     with ExitStack() as undo:
         home = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="millstream-bench-")))
         stack = undo.enter_context(start(home, report=lambda line: print(line, file=sys.stderr)))
@@ -230,7 +247,7 @@ def main(arguments: Sequence[str]) -> int:
             database_url=SecretStr(stack.endpoints.database_url),
         )
         set_up(settings)
-        bench = Bench(settings)
+        bench = Bench(settings, chosen.index)
         undo.callback(bench.connection.close)
         for load in loads(chosen.events):
             if chosen.only is None or load.name in chosen.only:
