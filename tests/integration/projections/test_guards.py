@@ -1,8 +1,6 @@
 """Guards on a real log: verdicts, who may read them, and the same ones however the log was cut into batches."""
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,13 +15,10 @@ from infra.postgres.role import Role
 from infra.settings import Settings
 from projections import judged
 from projections.catalogue import EVENT_INDEX, OBLIGATIONS, RECORDINGS, REPOSITORIES, SERIES_POINTS
-from projections.generations import Generation, ensure_generation
+from projections.generations import Generation
 from projections.judged import ACCEPTED, DUPLICATE, PENDING, REJECTED, Verdict, accepted_of, verdict
-from projections.projection import Projection
 from projections.reading import Reader
 from projections.repositories import queries
-from projections.runner.notify import Notifier
-from projections.runner.runner import Runner
 from schemas.codec import encode, new_event
 from schemas.envelope import Event, Headers, Position
 from schemas.events import (
@@ -37,6 +32,7 @@ from schemas.registry import Payload
 from schemas.topics import Topic
 from tests.stack import StackUnderTest, fresh_database
 from tests.support.projecting import T0, completed, failed, result, settings_for
+from tests.support.running import running
 
 GUARD_TABLES = ("guards", "guard_events", "verdicts")
 Rows = dict[str, list[tuple[object, ...]]]
@@ -67,36 +63,6 @@ def worker(settings: Settings) -> Iterator[Engine]:
     database = engine(settings, Role.WORKER)
     yield database
     database.dispose()
-
-
-@contextmanager
-def running(settings: Settings, *projections: Projection) -> Iterator[list[Generation]]:
-    """Runners in threads; none of them may fail."""
-    stop = threading.Event()
-    notifier = Notifier(settings)
-    database = engine(settings, Role.PROJECTOR)
-    generations = [ensure_generation(database, one) for one in projections]
-    failures: list[BaseException] = []
-
-    def run(projection: Projection, generation: Generation) -> None:
-        try:
-            Runner(settings, projection, generation, notifier, stop).run()
-        except BaseException as error:  # noqa: BLE001 - raised again below
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=pair) for pair in zip(projections, generations, strict=True)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield generations
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(30)
-        notifier.close()
-        database.dispose()
-    if failures:
-        raise failures[0]
 
 
 def said(payload: Payload, event_id: str, *, expects: int | None = None) -> Event:
@@ -133,7 +99,8 @@ def test_verdicts_and_what_the_fold_sees(
         said(registered(1, "local/back"), "e-7"),
     ]
     reader = Reader(app)
-    with running(settings, REPOSITORIES, OBLIGATIONS) as (owner, other):
+    with running(settings, REPOSITORIES, OBLIGATIONS) as runners:
+        owner, other = runners.generations
         positions = publisher.publish(events)
         for name in ("repositories", "obligations"):
             assert reader.wait_for(name, positions, 40.0)
@@ -190,13 +157,14 @@ def test_an_event_of_an_open_topic_is_a_duplicate_where_its_id_stands_before(
     bad = publisher.publish_raw(*_broken(done))
     positions = publisher.publish([pushed, done, pushed, done, other])
     readers = (REPOSITORIES, RECORDINGS, SERIES_POINTS)
-    with running(settings, *readers):
+    with running(settings, *readers) as runners:
         for one in readers:
             assert reader.wait_for(one.name, positions, 40.0)
         with app.connect() as connection:
             first = verdict(connection, positions[1], (done.source, done.id))
             assert first == Verdict(state=PENDING), "the index of events has to have passed it too"
             assert verdict(connection, positions[0]) == Verdict(state=ACCEPTED)
+    assert not runners.failures
     with running(settings, EVENT_INDEX):
         assert reader.wait_for(EVENT_INDEX.name, positions, 40.0)
     reader.close()
@@ -248,9 +216,9 @@ def test_the_same_log_has_the_same_verdicts_in_batches_of_any_size(
             set_up(own)
             database = engine(own, Role.APP)
             reader = Reader(database)
-            with running(own, REPOSITORIES) as (generation,):
+            with running(own, REPOSITORIES) as runners:
                 assert reader.wait_for("repositories", positions, 60.0)
-            seen.append(rows_of(own, generation))
+            seen.append(rows_of(own, runners.generations[0]))
             reader.close()
             database.dispose()
     assert {row[3] for row in seen[0]["verdicts"]} == {ACCEPTED, REJECTED, DUPLICATE}

@@ -7,9 +7,7 @@ import random
 import string
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -26,19 +24,17 @@ from infra.postgres.role import Role
 from infra.settings import Settings
 from projections.catalogue import REPOSITORIES
 from projections.folding import Folding
-from projections.generations import ensure_generation
 from projections.judged import ACCEPTED, verdict
 from projections.projection import Cursor, Prepare, Projection, Write
 from projections.reading import Reader
 from projections.runner.errors import FoldFailed
-from projections.runner.notify import Notifier
-from projections.runner.runner import Runner
 from schemas.codec import decode
 from schemas.envelope import Event, Position, Record
-from schemas.events import RepositoryRegistered, RepositoryRenamed
+from schemas.events import RepositoryRegistered, RepositoryRenamed, SettingsChanged
 from tests.stack import StackUnderTest, fresh_database
 from tests.support.projecting import event, settings_for
 from tests.support.projectors import eventually
+from tests.support.running import running
 
 Rows = list[tuple[object, ...]]
 _bases = itertools.count(100, 100)
@@ -60,31 +56,10 @@ def publisher(own_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactor
         yield publisher
 
 
-@contextmanager
-def running(settings: Settings, prepare: Prepare = REPOSITORIES.prepare) -> Iterator[list[BaseException]]:
-    """A runner of the repositories with this fold; what it raised."""
-    projection: Projection = msgspec.structs.replace(REPOSITORIES, prepare=prepare)
-    stop = threading.Event()
-    notifier = Notifier(settings)
-    database = engine(settings, Role.PROJECTOR)
-    generation = ensure_generation(database, projection)
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            Runner(settings, projection, generation, notifier, stop).run()
-        except BaseException as error:  # noqa: BLE001 - looked at by the tests
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield failures
-    finally:
-        stop.set()
-        thread.join(30)
-        notifier.close()
-        database.dispose()
+def with_fold(prepare: Prepare) -> Projection:
+    """The repositories with this fold."""
+    found: Projection = msgspec.structs.replace(REPOSITORIES, prepare=prepare)
+    return found
 
 
 def history(publisher: Publisher, base: int) -> list[Position]:
@@ -160,7 +135,7 @@ def test_one_aggregate_waits_in_order_and_the_others_go_on(
     app = engine(settings, Role.APP)
     reader = Reader(app)
     try:
-        with running(settings, prepare) as failures:
+        with running(settings, with_fold(prepare)) as runners:
             assert reader.wait_for("repositories", positions, 60.0)
             rows = query(
                 settings,
@@ -178,13 +153,13 @@ def test_one_aggregate_waits_in_order_and_the_others_go_on(
             assert again.data == RepositoryRenamed(repository_id=third, name=f"local/b-{third}")
             expected = {n: f"local/c-{n}" for n in range(base + 1, base + 10)} | {third: f"local/a-{third}"}
             assert names(settings, base) == expected
-        assert not failures
-        with running(settings, prepare) as failures:  # what is held is known after a restart
+        assert not runners.failures
+        with running(settings, with_fold(prepare)) as runners:  # what is held is known after a restart
             later = publisher.publish(
                 [event(RepositoryRenamed(repository_id=n, name="local/later")) for n in (base + 1, third)]
             )
             assert reader.wait_for("repositories", later, 60.0)
-        assert not failures
+        assert not runners.failures
         assert names(settings, base) == expected | {base + 1: "local/later"}
         held = query(
             settings,
@@ -215,9 +190,9 @@ def test_a_bug_everywhere_stops_the_projection_which_says_so(
 
     base = next(_bases)
     history(publisher, base)
-    with running(settings, broken) as failures:
-        assert eventually(lambda: bool(failures), 60.0)
-    (failure,) = failures
+    with running(settings, with_fold(broken)) as runners:
+        assert eventually(lambda: bool(runners.failures), 60.0)
+    (failure,) = runners.failures
     assert isinstance(failure, FoldFailed)
     assert "flooded" in str(failure)
     assert "a bug in everything" in str(failure)
@@ -225,9 +200,50 @@ def test_a_bug_everywhere_stops_the_projection_which_says_so(
     shown = _listed(settings)
     assert shown["state"] == "FAILED"
     assert "flooded" in str(shown["reason"])
-    with running(settings) as failures:  # the corrected build goes on where it stood
+    with running(settings, REPOSITORIES) as runners:  # the corrected build goes on where it stood
         assert eventually(lambda: len(names(settings, base)) == 9, 60.0)
-    assert not failures
+    assert not runners.failures
+
+
+PROGRAM = """
+import sys
+from infra.settings import load_settings
+from projections.process import run
+from projections.repositories import fold
+class Buggy:
+    def set(self, *key, **columns):
+        raise RuntimeError("a bug in everything")
+    def upserts(self):
+        return []
+fold.SparseTable = lambda *arguments: Buggy()
+sys.exit(run(load_settings(), ["repositories", "settings"]))
+"""
+
+
+def test_a_projection_that_failed_leaves_the_others_of_its_process_running(
+    settings: Settings, publisher: Publisher
+) -> None:
+    history(publisher, next(_bases))
+    app = engine(settings, Role.APP)
+    reader = Reader(app)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        cwd=Path(__file__).parents[3],
+        env=os.environ | _environ(settings),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert eventually(lambda: _listed(settings)["state"] == "FAILED", 60.0)
+        change = SettingsChanged(key="insights.query.worker.concurrency", value=3, changed_by="c")
+        assert reader.wait_for("settings", publisher.publish([event(change)]), 60.0)
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait(10)
+        reader.close()
+        app.dispose()
 
 
 def test_an_outage_in_the_middle_of_a_write_is_no_quarantine(
@@ -250,11 +266,11 @@ def test_an_outage_in_the_middle_of_a_write_is_no_quarantine(
     positions = history(publisher, next(_bases))
     app = engine(settings, Role.APP)
     reader = Reader(app)
-    with running(settings, cutting) as failures:
+    with running(settings, with_fold(cutting)) as runners:
         assert reader.wait_for("repositories", positions, 60.0)
     reader.close()
     app.dispose()
-    assert not failures
+    assert not runners.failures
     assert len(cut) == 3
     assert query(settings, "select count(*) from repositories_g1.quarantine") == [(0,)]
     assert query(settings, "select count(*) from repositories_g1.dead_letters") == [(0,)]
@@ -264,16 +280,16 @@ def test_tables_that_are_gone_are_nobodys_event(settings: Settings, publisher: P
     positions = history(publisher, next(_bases))
     app = engine(settings, Role.APP)
     reader = Reader(app)
-    with running(settings) as failures:
+    with running(settings, REPOSITORIES) as runners:
         assert reader.wait_for("repositories", positions, 60.0)
         with connect(settings, Role.ADMIN, autocommit=True) as admin:
             admin.execute("alter table repositories_g1.repo_names rename to hidden")
         history(publisher, next(_bases))
-        assert eventually(lambda: bool(failures), 60.0)
+        assert eventually(lambda: bool(runners.failures), 60.0)
     reader.close()
     app.dispose()
-    assert isinstance(failures[0], FoldFailed)
-    assert isinstance(failures[0].__cause__, psycopg.errors.UndefinedTable)
+    assert isinstance(runners.failures[0], FoldFailed)
+    assert isinstance(runners.failures[0].__cause__, psycopg.errors.UndefinedTable)
     assert query(settings, "select count(*) from repositories_g1.quarantine") == [(0,)]
 
 
@@ -289,16 +305,20 @@ def _decoded(position: Position, row: tuple[object, ...]) -> Event:
     return found
 
 
+def _environ(settings: Settings) -> dict[str, str]:
+    return {
+        "MILLSTREAM_HOME": str(settings.home),
+        "MILLSTREAM_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        "MILLSTREAM_DATABASE_URL": settings.database_url.get_secret_value(),
+        "MILLSTREAM_KAFKA_SESSION_TIMEOUT_MS": "6000",
+    }
+
+
 def _listed(settings: Settings) -> dict[str, object]:
     done = subprocess.run(
         [sys.executable, "-m", "api.cli.main", "projection", "list", "--json"],
         cwd=Path(__file__).parents[3],
-        env=os.environ
-        | {
-            "MILLSTREAM_HOME": str(settings.home),
-            "MILLSTREAM_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-            "MILLSTREAM_DATABASE_URL": settings.database_url.get_secret_value(),
-        },
+        env=os.environ | _environ(settings),
         capture_output=True,
         text=True,
         check=True,
