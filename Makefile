@@ -1,10 +1,11 @@
 # make demo [ARGS=--exit] [REPO="<path or clone URL> ..."] [QUERY='...']   the whole system, on sample repositories or on yours
 # make test [ARGS='-k words']      the whole suite, on a real Kafka and a real PostgreSQL
+# make soak [ARGS=...]             the crash suite, fifty rounds of every fault: more than an hour
 # make lint | bench | browser | clean | clean-data
 # PYTHON=python3.12 chooses the Python (3.11 to 3.14).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench browser clean clean-data .venv
+.PHONY: help demo test soak lint bench browser clean clean-data .venv
 
 PY := .venv/bin/python
 REPO ?=
@@ -29,6 +30,9 @@ demo: .venv
 
 test: .venv browser
 	@$(PY) -m pytest $(ARGS)
+
+soak: .venv
+	@MILLSTREAM_TEST_CRASH_ROUNDS=50 $(PY) -m pytest -m crash $(ARGS)
 
 lint: .venv
 	@$(PY) -m ruff format --check .

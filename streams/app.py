@@ -163,7 +163,7 @@ class StreamsApp:
 
     def _add_timer(self, timer: Timer) -> None:
         async def tick() -> None:
-            if self._stopping.is_set():
+            if self._stopping.is_set() or faults.silences(timer.name):
                 return
             try:
                 await timer.tick()

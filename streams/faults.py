@@ -4,7 +4,7 @@ Nothing of this is reachable without an environment variable that only tests set
 ``MILLSTREAM_TEST_DROP=<agent>[:<number>]`` acknowledges the first ``number`` batches of an agent without work, each
 noted in the file ``MILLSTREAM_TEST_FAULT_MARKER``; ``MILLSTREAM_TEST_BUG=acknowledge_on_failure`` acknowledges
 batches whose handler failed, as Faust itself would; ``MILLSTREAM_TEST_AGENT_FAILS=<agent>:<nth>`` makes the nth batch
-of an agent fail.
+of an agent fail; ``MILLSTREAM_TEST_SILENCE=<timer>`` keeps a timer from ever running.
 """
 
 import os
@@ -18,6 +18,7 @@ from streams.agent import AgentSpec, Context, Outgoing, Received
 
 DROP_VARIABLE: Final = "MILLSTREAM_TEST_DROP"
 FAILS_VARIABLE: Final = "MILLSTREAM_TEST_AGENT_FAILS"
+SILENCE_VARIABLE: Final = "MILLSTREAM_TEST_SILENCE"
 BUG_VARIABLE: Final = "MILLSTREAM_TEST_BUG"
 MARKER_VARIABLE: Final = "MILLSTREAM_TEST_FAULT_MARKER"
 ACKNOWLEDGE_ON_FAILURE: Final = "acknowledge_on_failure"
@@ -48,6 +49,11 @@ def under_test(spec: AgentSpec) -> AgentSpec:
         return await spec.handler(batch, context)
 
     return msgspec.structs.replace(spec, handler=handle)
+
+
+def silences(timer: str) -> bool:
+    """Whether a test wants this timer not to run."""
+    return os.environ.get(SILENCE_VARIABLE) == timer
 
 
 def acknowledges_failures() -> bool:

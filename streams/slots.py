@@ -23,6 +23,8 @@ from schemas.errors import MillstreamError
 _MAX_SLOTS: Final = 1_000
 _CHECK_S: Final = 1.0
 _ANSWER_MS: Final = 5_000
+LEASE_MS: Final = 10_000
+"""A process that does not ask for so long (it was paused) loses its slot and its leases: the server ends the session."""
 
 
 class NoSlotFree(MillstreamError):
@@ -48,6 +50,7 @@ class Slot:
         """The lowest free slot of the app, or slot ``wanted``. Raises NoSlotFree, DatabaseUnreachable."""
         connection = connect(settings, Role.WORKER, autocommit=True, name=f"slot-{app_id}")
         connection.execute(f"SET statement_timeout = {_ANSWER_MS}")
+        connection.execute(f"SET idle_session_timeout = {LEASE_MS}")
         numbers = range(_MAX_SLOTS) if wanted is None else range(wanted, wanted + 1)
         for number in numbers:
             if _try_lock(connection, _slot_class(app_id), number):

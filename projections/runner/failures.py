@@ -15,6 +15,7 @@ from schemas.errors import MillstreamError
 TRANSIENT: Final = (
     psycopg.OperationalError,  # unreachable, deadlock, serialisation, shutdown, statement timeout, disk full
     psycopg.InterfaceError,
+    errors.IdleInTransactionSessionTimeout,  # paused in the middle of a batch; psycopg calls it internal
     errors.ReadOnlySqlTransaction,  # a server that is being replaced by another
     AlchemyOperationalError,
     AlchemyInterfaceError,

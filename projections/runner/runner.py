@@ -35,6 +35,8 @@ from schemas.errors import MustStop
 
 LINGER_S: Final = 0.015
 """How long the first record of a batch waits for others while nothing is being written."""
+PAUSED_S: Final = 30.0
+"""A transaction in which nothing happens for so long is ended by the server, and its batch is done again."""
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 5.0
 _TAKE_TIMEOUT_S: Final = 0.2
@@ -100,6 +102,8 @@ class Runner:
         )
         path = sql.SQL("set search_path to {}").format(sql.Identifier(self._generation.schema_name))
         connection.execute(path)
+        # Whoever is paused in the middle of a batch holds its checkpoints' rows: not for long, a successor waits for them.
+        connection.execute(f"set idle_in_transaction_session_timeout = '{PAUSED_S:g}s'".encode())
         return cast(Connection, connection)
 
     def _work(self) -> None:

@@ -30,7 +30,7 @@ _SHOWN: Final = 3
 _ENVELOPES: Final = "event_index"
 """Reads envelopes only: what is no event has no place in it, and is a dead letter of the others."""
 _WAIT_S: Final = 90.0
-_MONTHS: Final = {month(index): index for index in range(590, 660)}
+_MONTHS: Final = {month(index): index for index in range(590, 760)}
 
 
 def wait_until_projected(settings: Settings, timeout_s: float = _WAIT_S) -> list[str]:

@@ -46,6 +46,8 @@ class Job(msgspec.Struct):
     requested: bool = False
     completed: bool = False
     failed: bool = False
+    """Finally: what the greatest failed attempt said."""
+    failed_attempt: int = 0
 
 
 class Model(msgspec.Struct):
@@ -135,7 +137,9 @@ def _apply(model: Model, event: Event) -> None:
             model.jobs[data.repository_id, data.request_id].completed = True
             _count(model, data)
         case SearchFailed() as data:
-            model.jobs[data.repository_id, data.request_id].failed = True
+            job = model.jobs[data.repository_id, data.request_id]
+            if data.attempt > job.failed_attempt:
+                job.failed, job.failed_attempt = data.final, data.attempt
         case _:
             pass
 
