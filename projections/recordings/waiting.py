@@ -67,11 +67,14 @@ with recursive found as (
 )
 select f.creator, f.insight_id,
        :lane = 'backfill' and coalesce(c.paused, false),
-       c.deleted_at is not null or (:lane = 'backfill' and c.cancelled_at is not null),
+       (:lane <> 'scheduled' and c.deleted_at is not null) or (:lane = 'backfill' and c.cancelled_at is not null),
        case when :lane = 'backfill' then c.moved_to end, coalesce(c.moved_offset, 0)
 from found f left join recordings.insight_backfill_controls c using (insight_id)
 """
-"""One index probe for each group, however many requests it has."""
+"""One index probe for each group, however many requests it has.
+
+A scheduled request outlives its insight: the recorder's carry series of several, and bear the first one's id.
+"""
 
 _CANDIDATES: Final = f"""
 select j.request, j.requested_at, {TRIED}
@@ -87,7 +90,7 @@ cross join lateral (
   order by j.priority, j.requested_appended_at, j.request_id collate "C", j.repository_id
   limit :per_group
 ) j
-where c.deleted_at is null and (:lane <> 'backfill' or c.paused is not true)
+where (:lane = 'scheduled' or c.deleted_at is null) and (:lane <> 'backfill' or c.paused is not true)
 order by g.place, j.priority, j.requested_appended_at, j.request_id collate "C", j.repository_id
 """
 
@@ -98,7 +101,8 @@ join recordings.insight_backfill_controls c on c.insight_id = g.insight_id
 cross join lateral (
   select j.* from recordings.insights_query_runner_jobs j
   where j.waiting and j.lane = :lane and j.creator collate "C" = g.creator and j.insight_id = g.insight_id
-    and (c.deleted_at is not null or (:lane = 'backfill' and j.requested_appended_at <= c.cancelled_at))
+    and ((:lane <> 'scheduled' and c.deleted_at is not null)
+         or (:lane = 'backfill' and j.requested_appended_at <= c.cancelled_at))
     and (j.repository_id, j.request_id) not in (
       select * from unnest(cast(:hidden_repositories as bigint[]), cast(:hidden_requests as text[])))
   limit :page

@@ -11,6 +11,7 @@ from projections.reading import Reader
 from projections.repositories import queries
 from projections.repositories.queries import Repository, Watched
 from schemas.envelope import Position
+from streams.repositories.glance import Glance
 
 _SLICE_S: Final = 10.0
 
@@ -88,10 +89,12 @@ class ProjectedPlaces:
 
 
 class Memory:
-    """What this process said of each repository: the projection shows it a moment later."""
+    """What this process said of each repository: the projection shows it a moment later. And how the files of refs
+    looked when they had a fingerprint. Threads may share it."""
 
     def __init__(self) -> None:
         self._said: dict[int, Said] = {}
+        self._seen: dict[int, tuple[str, Glance]] = {}
 
     def newest(self, place: Place) -> Said | None:
         """What was said last of ``place``, as far as is known here."""
@@ -104,6 +107,14 @@ class Memory:
     def remember(self, repository_id: int, said: Said) -> None:
         """It is on the log."""
         self._said[repository_id] = said
+
+    def has_seen(self, repository_id: int, refs_fingerprint: str, seen: Glance) -> bool:
+        """Whether the files looked like this when the refs had this fingerprint."""
+        return self._seen.get(repository_id) == (refs_fingerprint, seen)
+
+    def see(self, repository_id: int, refs_fingerprint: str, seen: Glance) -> None:
+        """The files looked like this before the fingerprint was taken."""
+        self._seen[repository_id] = (refs_fingerprint, seen)
 
 
 def _place(one: Repository) -> Place:

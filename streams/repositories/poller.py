@@ -16,8 +16,9 @@ from infra.kafka.partitioner import partition_for
 from schemas.topics import Topic
 from streams.agent import Context, Timer
 from streams.leases import Leases
+from streams.repositories.glance import glance
 from streams.repositories.places import Place, Places
-from streams.repositories.polling import Glance, due, glance
+from streams.repositories.polling import due
 from streams.repositories.registrar import Registrar
 from streams.search.engine import EngineError, refs_fingerprint
 from streams.transient import is_transient
@@ -55,7 +56,6 @@ class Poller:
         self._since_s: float | None = None
         self._watched: list[Place] = []
         self._watched_s = float("-inf")
-        self._glances: dict[int, tuple[str, Glance]] = {}
         self._ticking = asyncio.Lock()
 
     @property
@@ -131,12 +131,13 @@ class Poller:
 
         One that cannot be read now is left alone: it was readable, and may be so again.
         """
-        said = self._registrar.said(place)
+        memory = self._registrar.memory
+        said = memory.newest(place)
         if said is None or place.path is None:
             return False
         repository = Path(place.path)
         seen = glance(repository, time.time_ns())
-        if seen is not None and self._glances.get(place.repository_id) == (said.refs_fingerprint, seen):
+        if seen is not None and memory.has_seen(place.repository_id, said.refs_fingerprint, seen):
             return True
         try:
             still = refs_fingerprint(repository) == said.refs_fingerprint
@@ -144,5 +145,5 @@ class Poller:
             _log.warning("not_polled", repository=place.repository_id, error=str(error))
             return True
         if still and seen is not None:
-            self._glances[place.repository_id] = (said.refs_fingerprint, seen)
+            memory.see(place.repository_id, said.refs_fingerprint, seen)
         return still

@@ -6,6 +6,7 @@ moved) or ``repository.clone_failed`` with a reason. A look that finds nothing n
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from streams.agent import AgentSpec, Context, Outgoing, Received
 from streams.leases import Leases
 from streams.obligations.names import Owing, renewed
 from streams.repositories.clones import Clones
+from streams.repositories.glance import glance
 from streams.repositories.location import CloneRefused, mirror_path
 from streams.repositories.mirror import ensure_mirror, fetch_mirror
 from streams.repositories.places import Memory, Place, Places, Said
@@ -132,9 +134,10 @@ class Registrar:
             await self._publish(outcome, move_id(outcome, said), cause, context)
             return True
 
-    def said(self, place: Place) -> Said | None:
-        """What was said of its refs last, as far as is known here."""
-        return self._memory.newest(place)
+    @property
+    def memory(self) -> Memory:
+        """What this process said, and saw."""
+        return self._memory
 
     async def _publish(
         self,
@@ -155,7 +158,10 @@ class Registrar:
         """Blocks while git works. What is wrong with the repository is a result, not an error."""
         try:
             repository = self._prepare(place, interrupt)
+            seen = None if place.path is None else glance(repository, time.time_ns())
             state: RefsState = refs_of(repository)
+            if seen is not None:
+                self._memory.see(place.repository_id, state.refs_fingerprint, seen)
             return pushed(place.repository_id, repository, said, state)
         except CloneRefused as error:
             reason, message = error.reason, str(error)

@@ -14,11 +14,12 @@ from schemas.registry import Payload
 from schemas.topics import Topic
 from streams.leases import Leases
 from streams.repositories.clones import Clones
+from streams.repositories.glance import glance
 from streams.repositories.location import mirror_path
 from streams.repositories.mirror import ClonePolicy
 from streams.repositories.places import Memory
 from streams.repositories.poller import Poller
-from streams.repositories.polling import due, glance, is_due
+from streams.repositories.polling import due, is_due
 from streams.repositories.pushes import writable
 from streams.repositories.registrar import Registrar
 from streams.search.engine import refs_fingerprint
@@ -234,6 +235,7 @@ def test_a_glance_spares_git_where_nothing_moved(
         room = Room(tmp_path / "home", Followed(registration))
         await room.hand(registration)
         _age(origin)
+        await room.poller.poll(-100.0)
         for number in range(4):
             assert await room.poller.poll(number * 100.0) == 0
         assert len(asked) == 1
@@ -246,6 +248,13 @@ def test_a_glance_spares_git_where_nothing_moved(
         _age(origin)
         assert await room.poller.poll(900.0) == 1
         assert room.log.pushes[-1].default_branch == "side"
+
+        asked.clear()
+        other = Room(tmp_path / "home", Followed(registration))
+        await other.hand(registration)
+        for number in range(3):
+            assert await other.poller.poll(number * 100.0) == 0
+        assert asked == [], "who registers it has seen it"
 
     asyncio.run(run())
 
