@@ -47,7 +47,7 @@ ADAPTERS = {
 
 DATABASE = ("psycopg", "psycopg_pool", "sqlalchemy")
 PURE_OF_DATABASE = ("schemas/", "streams/search/", "infra/kafka/", "infra/topics.py", "infra/blobs.py")
-PURE_NAMES = ("fold.py", "plan.py", "due.py", "dispatch.py", "window.py")
+PURE_NAMES = ("fold.py", "plan.py", "due.py", "dispatch.py", "window.py", "fairness.py", "retrying.py")
 """Modules with these names hold pure logic: no broker, no database, no framework."""
 IMPURE = (*DATABASE, "kafka", "confluent_kafka", "aiokafka", "faust", "mode")
 

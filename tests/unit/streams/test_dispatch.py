@@ -1,9 +1,18 @@
 """Which requests are dispatched together, and how many may be in flight."""
 
-from schemas.events import Lane
+from schemas.events import Lane, SearchFailed
 from schemas.topics import Topic
 from streams.recordings import dispatch
-from streams.recordings.dispatch import Outcome, Outstanding, dispatches, pause_after_s, reckon
+from streams.recordings.dispatch import (
+    Outcome,
+    Outstanding,
+    cells_of,
+    dispatches,
+    is_too_large,
+    pause_after_s,
+    reckon,
+)
+from streams.recordings.refusals import CANCELLED, TOO_LARGE, Refusal
 from streams.recordings.window import FIRST_GUESS_PER_S, PER_HANDLER, WORK_IN_FLIGHT_S, Window
 from tests.unit.streams.events import NOW, dispatched, request, requested
 
@@ -25,6 +34,28 @@ def test_large_requests_go_alone_and_events_are_bounded() -> None:
     small = [dispatched(request(2, insight_id=number)) for number in range(dispatch.MAX_EVENT_REQUESTS + 1)]
     found = dispatches([dispatched(large), *small], {1: 0, 2: 0}, NOW)
     assert [len(one.payload.requests) for one in found] == [1, dispatch.MAX_EVENT_REQUESTS, 1]
+
+
+def test_the_cells_of_an_event_are_bounded_together() -> None:
+    wide = [
+        dispatched(request(1, insight_id=number, series=[requested(frames=[(0, 10_000)])]))
+        for number in range(15)
+    ]
+    found = dispatches(wide, {1: 0}, NOW)
+    assert [len(one.payload.requests) for one in found] == [10, 5]
+    assert sum(cells_of(one.request) for one in found[0].payload.requests) == dispatch.MAX_EVENT_CELLS
+
+
+def test_a_request_that_no_event_can_carry_is_told() -> None:
+    many = [requested("x" * 9_900 + str(number)) for number in range(100)]
+    assert not is_too_large(dispatched(request(1)))
+    assert is_too_large(dispatched(request(1, series=many)))
+    refusal = Refusal(request(1, series=many), 1, TOO_LARGE).event("//t", NOW)
+    again = Refusal(request(1, series=many), 1, TOO_LARGE).event("//t", NOW)
+    cancelled = Refusal(request(1, series=many), 1, CANCELLED).event("//t", NOW)
+    assert refusal.id == again.id != cancelled.id
+    assert isinstance(refusal.data, SearchFailed)
+    assert (refusal.data.final, len(refusal.data.series)) == (True, 100)
 
 
 def test_ids_follow_from_requests_and_attempts() -> None:
