@@ -17,6 +17,7 @@ class Mark(TypedDict):
     time: str
     value: int
     hollow: bool
+    now: bool
     x: float
     y: float
 
@@ -48,9 +49,16 @@ def _wait_for(page: Page, expression: str, what: str) -> None:
 
 
 def drawn(page: Page, label: str) -> list[Mark]:
-    """Markers of one series, in time."""
+    """Markers of the frames of one series, in time."""
     marks: list[Mark] = page.evaluate("window.millstream.chart.drawn")
-    return sorted((mark for mark in marks if mark["label"] == label), key=lambda mark: mark["time"])
+    frames = (mark for mark in marks if mark["label"] == label and not mark["now"])
+    return sorted(frames, key=lambda mark: mark["time"])
+
+
+def newest(page: Page, label: str) -> Mark | None:
+    """The marker of the newest count of one series, called "now"."""
+    marks: list[Mark] = page.evaluate("window.millstream.chart.drawn")
+    return next((mark for mark in marks if mark["label"] == label and mark["now"]), None)
 
 
 def end_labels(page: Page) -> list[EndLabel]:

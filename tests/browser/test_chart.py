@@ -182,6 +182,8 @@ def test_keys_move_along_the_points(chart: Page) -> None:
     chart.keyboard.press("End")
     expect(says).to_contain_text("incomplete: an object is missing")
     chart.keyboard.press("ArrowRight")
+    assert chart.evaluate("window.millstream.chart.active.now")
+    chart.keyboard.press("ArrowLeft")
     assert chart.evaluate("window.millstream.chart.active.time") == frame_times()[-1]
     chart.keyboard.press("ArrowLeft")
     chart.keyboard.press("Enter")
@@ -193,12 +195,13 @@ def test_keys_move_along_the_points(chart: Page) -> None:
 
 def test_the_table_and_the_downloads_say_the_same(chart: Page, chart_path: str) -> None:
     rows = chart.locator("#data tbody tr")
-    expect(rows).to_have_count(FRAMES)
-    newest = rows.first
-    expect(newest.locator("td").nth(0)).to_have_text("7")
-    expect(newest.locator("td").nth(1)).to_contain_text("an object is missing")
-    expect(newest.locator("td").nth(2)).to_have_text("0")
-    expect(newest.locator("td").nth(3)).to_have_text("")
+    expect(rows).to_have_count(FRAMES + 1)
+    expect(rows.first.locator("th")).to_contain_text("now")
+    for row in (rows.first, rows.nth(1)):
+        expect(row.locator("td").nth(0)).to_have_text("7")
+        expect(row.locator("td").nth(1)).to_contain_text("an object is missing")
+        expect(row.locator("td").nth(2)).to_have_text("0")
+        expect(row.locator("td").nth(3)).to_have_text("")
     with chart.expect_download() as download:
         chart.get_by_role("link", name="JSON").click()
     whole = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
@@ -264,7 +267,7 @@ def test_a_planned_frame_without_outcome_is_a_gap_and_the_page_follows_the_count
     wait_until_drawn(page)
     marks = drawn(page, "half")
     assert [mark["time"] for mark in marks] == frame_times()
-    assert page.locator("#data tbody tr").count() == FRAMES + 2
+    assert page.locator("#data tbody tr").count() == FRAMES + 3
     expect(page.locator("#data tbody tr").last).to_contain_text("not known")
     # The gap is on the axis: the first point stands a good way into the plot, and nothing is painted before it.
     spacing = marks[1]["x"] - marks[0]["x"]

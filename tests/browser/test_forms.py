@@ -91,6 +91,29 @@ def test_the_scope_says_how_many_repositories_it_has(repository: Path, open_page
     expect(page.locator("#criteria-count")).to_have_text("0 repositories now")
 
 
+def test_the_preview_counts_what_is_typed_and_says_what_the_whole_would_cost(
+    repository: Path, open_page: OpenPage
+) -> None:
+    page = open_page("/insights/new")
+    preview = page.locator("#preview")
+    expect(preview).to_contain_text("Type a query")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    _choose_repository(page)
+    page.get_by_label("Query", exact=True).press_sequentially("foo:bar thread", delay=20)
+    expect(page.locator("#query-0-notice")).to_contain_text("foo:")
+    page.get_by_label("Query", exact=True).fill("thread")
+    expect(page.locator("#query-0-notice")).to_be_hidden()
+    expect(preview.locator("svg.spark")).to_be_visible(timeout=20_000)
+    expect(preview.locator(".legend b")).to_have_text(str(_FRAMES), timeout=20_000)
+    expect(preview).to_contain_text(f"1 repository: {_NAME}. Counted in it.")
+    expect(preview).to_contain_text(f"{_FRAMES} counts at {_FRAMES} frames")
+    # Not one request for each key.
+    assert 1 <= sum(url.endswith("/insights/new/preview") for url in asked) <= 4
+    page.get_by_label("Query", exact=True).fill("thread author:jane")
+    expect(preview).to_contain_text("The preview waits", timeout=20_000)
+
+
 def test_rows_are_added_and_removed_and_keep_what_was_chosen(open_page: OpenPage) -> None:
     page = open_page("/insights/new")
     for number, text in enumerate(("first", "second", "third")):

@@ -21,7 +21,7 @@ def test_the_example_runs_and_no_request_leaves_this_server(
     page.goto("/graphiql")
     expect(page.locator(".graphiql-query-editor")).to_contain_text("query Example")
     _run(page)
-    expect(page.locator(".graphiql-response")).to_contain_text('"projection": "series_points"')
+    expect(page.locator(".graphiql-response")).to_contain_text('"insightViews"')
     page.get_by_role("button", name="Show Documentation Explorer").click()
     expect(page.locator(".graphiql-doc-explorer-content")).to_contain_text("InsightView")
     page.get_by_role("button", name="Open settings dialog").click()
@@ -39,7 +39,7 @@ def test_a_link_fills_it_and_a_write_carries_the_csrf_token(open_page: OpenPage,
     sent: list[Request] = []
     page.on("request", lambda request: sent.append(request))
     _run(page)
-    expect(page.locator(".graphiql-response")).to_contain_text("totalCount")
+    expect(page.locator(".graphiql-response")).to_contain_text('"insightViews"')
     written = [request for request in sent if request.method == "POST"]
     assert [request.headers["x-csrf-token"] != "" for request in written] == [True]
     watch.expected_statuses.add(403)
