@@ -26,6 +26,8 @@ _TRANSIENT: Final = (
     TimeoutError,
     BrokenExecutor,
 )
+_OTHER_BUILD: Final = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+"""The live generation was built by another version: it is read until the one of this build has caught up."""
 _TRANSIENT_ERRNO: Final = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.EHOSTUNREACH)
 )
@@ -40,6 +42,8 @@ def is_transient(error: BaseException) -> bool:
         return all(is_transient(one) for one in error.exceptions)
     if isinstance(error, _TRANSIENT):
         return True
-    if isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated:
+    if isinstance(error, sqlalchemy.exc.DBAPIError) and (
+        error.connection_invalidated or isinstance(error.orig, _OTHER_BUILD)
+    ):
         return True
     return isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNO

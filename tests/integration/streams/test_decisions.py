@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import ProgrammingError
 
 from infra.postgres.connect import engine as make_engine
 from infra.postgres.role import Role
@@ -37,6 +38,7 @@ from schemas.topics import Topic
 from streams.projected import Vector
 from streams.recordings.dispatcher import Dispatcher
 from streams.recordings.token_bucket import Rate, TokenBucket
+from streams.transient import is_transient
 from tests.support.office import dispatcher_of, make_projections, project
 from tests.support.projecting import settings_for
 from tests.unit.streams.events import (
@@ -288,6 +290,30 @@ def test_the_bucket_gives_what_the_rate_allows_to_all_together(worker: Engine) -
     took_s = time.monotonic() - began_s
     assert 20 + 40 * 1.0 <= sum(taken) <= 20 + 40 * took_s + 1
     assert all(0 <= number <= 3 for number in taken)
+
+
+def test_a_generation_of_another_build_is_waited_for(
+    worker: Engine, reader: Reader, settings: Settings
+) -> None:
+    project(settings, "recordings", *asked(1, 1))
+    context = RecordingContext()
+    dispatcher = dispatcher_of(reader, worker, context)
+    with make_engine(settings, Role.PROJECTOR, pool_size=1).begin() as projector:
+        table = projector.scalar(
+            text("select schema_name from runtime.generations where projection = 'recordings'")
+        )
+        projector.execute(text("set local role millstream_owner"))
+        projector.execute(text(f'alter table "{table}".insight_backfill_controls rename to before'))
+    try:
+        with pytest.raises(ProgrammingError) as caught:
+            look(dispatcher)
+        assert is_transient(caught.value), "it is tried again until the rebuild has caught up"
+    finally:
+        with make_engine(settings, Role.PROJECTOR, pool_size=1).begin() as projector:
+            projector.execute(text("set local role millstream_owner"))
+            projector.execute(text(f'alter table "{table}".before rename to insight_backfill_controls'))
+    look(dispatcher)
+    assert sent(context) == [(1, 1, 1)]
 
 
 def test_jobs_of_one_insight_that_run_or_wait_are_busy(settings: Settings, reader: Reader) -> None:
