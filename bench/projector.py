@@ -1,10 +1,10 @@
 """How fast is the log replayed into series_points? Beside a raw COPY of the very same rows.
 
-    python -m bench.projector [--events 200000] [--rounds 3] [--only NAME ...] [--index together|apart|none]
+    python -m bench.projector [--events 200000] [--rounds 3] [--only NAME ...] [--index apart|together|none]
 
 A stack of its own. ``search.completed`` events lie on the log; a projector (a process of its own, on the live path:
 unique keys in place, checkpoints, guards, duplicate handling) folds them. The projection ``event_index`` reads the same log at the
-same time: in the same process, or in one of its own (``apart``). In turns with it the rows that came out, points and
+same time: in a process of its own (``apart``), or in the same. In turns with it the rows that came out, points and
 coverage, ready as bytes and in the same order, are copied into tables of the same shape and keys, in one transaction,
 by the same server. A ratio is the median rate of the one over the median rate of the other. Row counts and checksums of both
 sides are compared each time.
@@ -229,7 +229,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=None, help="12, 12_mixed, 1")
-    parser.add_argument("--index", choices=["together", "apart", "none"], default="together")
+    parser.add_argument("--index", choices=["together", "apart", "none"], default="apart")
     parser.add_argument("--replay", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.replay is not None:
