@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from infra.kafka.admin import KafkaAdmin
 from infra.postgres.connect import connect
 from infra.postgres.role import Role
 from infra.settings import Settings
-from projections.catalogue import PROJECTIONS
-from projections.runner.faults import BUG_VARIABLE, FAULT_VARIABLE, MARKER_VARIABLE, Bug, Point
+from projections.catalogue import PROJECTIONS, REPOSITORIES
+from projections.runner.faults import BUG_VARIABLE, FAULT_VARIABLE, MARKER_VARIABLE, STOP_VARIABLE, Bug, Point
+from schemas.topics import Topic
 from tests.crash.rounds import ROUNDS, SEED, SOAK_S, moments
 from tests.stack import StackUnderTest
 from tests.support.checker import check, wait_until_projected
@@ -152,3 +154,33 @@ def test_the_checker_sees_offsets_that_run_ahead_of_rows(
     problems = whole(settings, said)
     assert any(" lost, such as" in problem or " wrong (key" in problem for problem in problems), problems
     assert any("is not what a clean replay gives: DIFFERENT" in problem for problem in problems), problems
+
+
+def test_the_checker_sees_a_paused_projector_that_writes_on_where_nobody_is_fenced(
+    fresh: Callable[[], Settings], said: list[Acknowledged], tmp_path: Path
+) -> None:
+    settings, marker = fresh(), tmp_path / "marker"
+    wrong = {
+        BUG_VARIABLE: Bug.NO_FENCING.value,
+        STOP_VARIABLE: f"{REPOSITORIES.name}:{Point.BEFORE_WRITE.value}:2",
+        MARKER_VARIABLE: str(marker),
+    }
+    only = [REPOSITORIES.name]
+    with ProjectorProcess(settings, only, environ={**BATCH, **wrong}) as first:
+        assert eventually(marker.exists), "it stops with a batch that is not written"
+        with projector_running(settings, only, environ=BATCH):
+            assert eventually(lambda: passed(settings) >= recorded(settings)), "its successor reads on"
+        written = passed(settings)
+        first.send(signal.SIGCONT)
+        assert eventually(lambda: passed(settings) != written), "it wrote over what its successor had written"
+        first.send(signal.SIGKILL)
+        assert first.wait() == -signal.SIGKILL
+    problems = whole(settings, said)
+    assert any(problem.startswith("repositories: ") for problem in problems), problems
+    assert any("repositories is not what a clean replay gives: DIFFERENT" in problem for problem in problems)
+
+
+def recorded(settings: Settings) -> int:
+    """Records on the topic of repositories."""
+    with KafkaAdmin(settings) as admin:
+        return sum(marks.end for marks in admin.watermarks(Topic.REPOSITORIES).values())
