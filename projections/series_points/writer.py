@@ -16,6 +16,7 @@ from typing import Final
 
 import orjson
 import structlog
+from psycopg.copy import LibpqWriter
 
 from infra.metrics import RESULTS_LEFT_OUT
 from projections.projection import Cursor
@@ -44,15 +45,20 @@ COPY_HOLES: Final = (
 COPY_COVERAGE: Final = f"copy series_coverage ({', '.join(COVERAGE_COLUMNS)}) from stdin (format binary)"
 
 PRESENT: Final = """
-select k.place, bool_or(c.cells && k.cells), bool_or(c.unit || ' ' || c.value <> k.grid)
-from unnest(string_to_array(%s, ','), string_to_array(%s, ',')::bigint[], string_to_array(%s, ';')::int4multirange[],
+select k.place, bool_or(c.cells && k.cells::int4multirange), bool_or(c.unit || ' ' || c.value <> k.grid)
+from unnest(string_to_array(%s, ','), string_to_array(%s, ',')::bigint[], string_to_array(%s, ';'),
             string_to_array(%s, ',')) with ordinality as k(series_id, repo_id, cells, grid, place)
-join series_coverage c on c.series_id = k.series_id and c.repo_id = k.repo_id
+cross join lateral (
+  select c.cells, c.unit, c.value from series_coverage c
+  where c.series_id = k.series_id and c.repo_id = k.repo_id
+  offset 0
+) c
 group by 1
 """
 """Which incoming (series, repository) have outcomes already: for a cell of ours? on another grid? Places count from 1.
 
-One text per column, since the driver takes longer for an array than Postgres for splitting a text.
+One text per column, since the driver takes longer for an array than Postgres for splitting a text. ``offset 0`` keeps the
+planner at one look into the index per key: it knows nothing of a table that is being filled, and would read it whole.
 """
 
 COVERAGE_OF: Final = """
@@ -230,10 +236,11 @@ def _add_coverage(
 
 
 def _copy(cursor: Cursor, statement: str, rows: Sequence[bytes]) -> None:
+    """``rows`` at once: waiting for each megabyte would be a wait for the thread that decodes, too."""
     data = b"".join([HEADER, *rows, TRAILER])
     if len(data) == len(HEADER) + len(TRAILER):
         return
-    with cursor.copy(statement) as copy:
+    with cursor.copy(statement, writer=LibpqWriter(cursor, flush_threshold=len(data))) as copy:
         copy.write(data)
 
 
