@@ -15,10 +15,11 @@ import pytest
 from infra.installation import set_up
 from infra.kafka.admin import KafkaAdmin
 from infra.kafka.producer import Publisher
+from infra.postgres.connect import connect
 from infra.postgres.connect import engine as make_engine
 from infra.postgres.role import Role
 from infra.settings import Settings
-from infra.topics import HEADS_APP
+from infra.topics import HANDS_APP, HEADS_APP
 from projections.reading import Reader
 from schemas.events import BackfillPlanned, PlanCause
 from schemas.topics import Topic
@@ -134,6 +135,7 @@ def test_a_worker_paused_past_its_lease_is_succeeded_and_ends_when_it_wakes(
             ready(second)
             ask(work)
             work.wait_done(reader)
+            eventually(lambda: slots(settings) == 1, "the paused worker's lease to be over", timeout_s=60)
             first.process.send_signal(signal.SIGCONT)
             assert first.exit_code(60) == 70, "its slot is another's, or free: it must not go on"
             ask(work)
@@ -152,7 +154,11 @@ def test_the_offsets_of_the_agents_deleted(
         ready(hands)
         ask(work)
         work.wait_done(reader)
-        eventually(lambda: plans(settings, admin) >= 2 * before, "all to be planned again", timeout_s=120)
+        eventually(
+            lambda: plans(settings, admin) >= before + len(work.series),
+            "all to be planned again",
+            timeout_s=120,
+        )
         assert (heads.terminate(), hands.terminate()) == (0, 0)
     assert whole(settings, work, reader) == []
 
@@ -198,3 +204,13 @@ def plans(settings: Settings, admin: KafkaAdmin) -> int:
     """Plans of new insights on the log, repeats counted."""
     said = [one.data for one in events_on(settings, admin, [Topic.INSIGHTS])]
     return sum(isinstance(one, BackfillPlanned) and one.cause is PlanCause.INSIGHT_CREATED for one in said)
+
+
+def slots(settings: Settings) -> int:
+    """Sessions that hold slots of the hands."""
+    with connect(settings, Role.PROJECTOR) as connection:
+        row = connection.execute(
+            "select count(*) from pg_stat_activity where application_name = %s",
+            (f"millstream-slot-{HANDS_APP}",),
+        ).fetchone()
+    return 0 if row is None else int(row[0])
