@@ -111,7 +111,9 @@ def by_name(connection: Connection, name: str) -> Repository | None:
 
 def by_location(connection: Connection, location: str) -> Repository | None:
     """The followed repository that is read at this path, or mirrored from this URL; of several the smallest id."""
-    found = _read(connection, _LIVE & ((REPO_NAMES.c.path == location) | (REPO_NAMES.c.clone_url == location)))
+    found = _read(
+        connection, _LIVE & ((REPO_NAMES.c.path == location) | (REPO_NAMES.c.clone_url == location))
+    )
     return found[0] if found else None
 
 
