@@ -43,8 +43,8 @@ def decode_envelope(record: Record) -> Event | None:
         key = (record.key or b"").decode()
         if structured:
             attributes = _structured(record.value)
-    except ValueError:
-        return None  # not UTF-8, or not JSON
+    except (ValueError, TypeError):
+        return None  # not UTF-8, not JSON, or nested deeper than what can be written again
     get = attributes.get
     event_id, source, kind = get("id"), get("source"), get("type")
     if not event_id or not source or not kind:

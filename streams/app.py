@@ -136,29 +136,33 @@ class StreamsApp:
         async def consume(stream: Any) -> None:
             events: Sequence[Any]
             async for events in stream.take_events(spec.max_batch, within=spec.within_s):
-                await self._work(spec, [_record(event.message) for event in events])
+                await self._work(spec, [event.message for event in events])
 
         self._app.agent(topic, name=spec.name, concurrency=1)(consume)
 
-    async def _work(self, spec: AgentSpec, records: Sequence[Record]) -> None:
-        """One batch. Returns when it may be acknowledged, else never."""
+    async def _work(self, spec: AgentSpec, messages: Sequence[Any]) -> None:
+        """One batch. Returns when it may be acknowledged, else never.
+
+        Everything that could fail stands inside: Faust acknowledges a batch whose consumer raises.
+        """
         if self._stopping.is_set():
             await asyncio.Event().wait()
         self._busy += 1
         counters = self.counters[spec.name]
         retries, began_s = counters.retries, time.monotonic()
         try:
+            records = [_record(message) for message in messages]
             await run_batch(spec, records, self._context, counters, is_transient=is_transient)
         except asyncio.CancelledError as error:
             end_process(f"agent {spec.name} was cancelled in the middle of a batch", error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch must not be acknowledged
             if not faults.acknowledges_failures():
                 end_process(
-                    f"agent {spec.name} failed at {records[0].position} to {records[-1].position}", error
+                    f"agent {spec.name} failed at {_place(messages[0])} to {_place(messages[-1])}", error
                 )
         self._busy -= 1
         metrics.AGENT_BATCH_SECONDS.labels(spec.name).observe(time.monotonic() - began_s)
-        metrics.AGENT_EVENTS.labels(spec.name).inc(len(records))
+        metrics.AGENT_EVENTS.labels(spec.name).inc(len(messages))
         metrics.AGENT_RETRIES.labels(spec.name).inc(counters.retries - retries)
 
     def _add_timer(self, timer: Timer) -> None:
@@ -279,5 +283,10 @@ def _record(message: Any) -> Record:
         timestamp_ms=round((message.timestamp or 0.0) * 1000),
         key=message.key,
         value=message.value,
-        headers=tuple((name, bytes(value)) for name, value in pairs),
+        # Kafka allows a header without a value: for us that is an empty one.
+        headers=tuple((name, bytes(value or b"")) for name, value in pairs),
     )
+
+
+def _place(message: Any) -> str:
+    return f"{message.topic}/{message.partition}@{message.offset}"

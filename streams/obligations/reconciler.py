@@ -85,15 +85,15 @@ class Reconciler:
         passed = await asyncio.to_thread(self._groups.group_offsets, obligation.group) if owed else {}
         late = watch.late(owed, passed, self._clock(), obligation.deadline_s)
         if not late:
-            watch.ends = None
+            watch.answered()
             return
         if watch.ends is None:
-            watch.ends = await asyncio.to_thread(self._log_ends.ends, _topics(obligation))
-        if not await self._projected(obligation, watch.ends):
+            watch.ask(late, await asyncio.to_thread(self._log_ends.ends, _topics(obligation)))
+        if watch.ends is None or not await self._projected(obligation, watch.ends):
             _log.info("obligation_waits_for_projection", obligation=obligation.name, late=len(late))
             return
-        watch.ends = None
-        late_keys = {one.key for one in late[:_PAGE]}
+        late_keys = set([one.key for one in late if one.key in watch.asked][:_PAGE])
+        watch.answered()
         open_still = await asyncio.to_thread(self._open_still, obligation, late_keys)
         if obligation.unmet is not None:
             watch.met |= late_keys - {one.key for one in open_still}
@@ -114,7 +114,7 @@ class Reconciler:
         counted: list[Owed] = []
         for one in found:
             again = said.get((one.aggregate_id, one.subject))
-            if again is None or (again.attempt < one.attempt and not again.failed):
+            if again is None or (again.attempt <= one.attempt and not again.failed):
                 counted.append(one)
             elif not again.failed:
                 opened = again.position or one.opened

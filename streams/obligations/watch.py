@@ -19,12 +19,24 @@ class Watch(msgspec.Struct):
     """Those of which a costly look has said that they are not owed any more."""
     ends: Vector | None = None
     """Ends of the closing topics, read after a deadline; until the projections have passed them nothing is said."""
+    asked: frozenset[Key] = frozenset()
+    """Those that were late when ``ends`` were read: of others these ends say nothing."""
+
+    def ask(self, late: Iterable[Owed], ends: Vector) -> None:
+        """``ends`` were read after the deadlines of ``late``."""
+        self.ends, self.asked = ends, frozenset(one.key for one in late)
+
+    def answered(self) -> None:
+        """The projections have passed the ends, or nothing is late any more: the next look reads new ones."""
+        self.ends, self.asked = None, frozenset()
 
     def late(self, open_now: Iterable[Owed], passed: Vector, now_s: float, deadline_s: float) -> list[Owed]:
         """Those whose attempt was passed ``deadline_s`` ago or longer, the longest first."""
         still: dict[Key, float] = {}
         late: list[Owed] = []
-        for one in open_now:
+        owed = list(open_now)
+        self.met &= {one.key for one in owed}
+        for one in owed:
             if one.key in self.met:
                 continue
             at = (one.opened.topic, one.opened.partition)

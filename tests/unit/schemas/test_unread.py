@@ -87,3 +87,11 @@ def test_structured_events_are_read_too() -> None:
 )
 def test_what_cannot_be_found_again_is_passed_over(bad: Record) -> None:
     assert decode_envelope(bad) is None
+
+
+def test_what_is_nested_too_deep_to_be_written_again_names_no_event() -> None:
+    deep = b'{"specversion":"1.0","id":"a","source":"b","type":"x","ext":%b,"data":{}}' % (
+        b"[" * 300 + b"]" * 300
+    )
+    headers = (("content-type", b"application/cloudevents+json"),)
+    assert decode_envelope(Record("millstream.results", 0, 0, 0, b"1", deep, headers)) is None
