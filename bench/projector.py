@@ -1,13 +1,14 @@
 """How fast is the log replayed into series_points? Beside a raw COPY of the very same rows.
 
-    python -m bench.projector [--events 200000] [--rounds 3] [--only NAME ...] [--index apart|together|none]
+    python -m bench.projector [--events 200000] [--rounds 3] [--only NAME ...] [--index together|apart|none]
 
 A stack of its own. ``search.completed`` events lie on the log; a projector (a process of its own, on the live path:
 unique keys in place, checkpoints, guards, duplicate handling) folds them. The projection ``event_index`` reads the same log at the
-same time: in a process of its own (``apart``), or in the same. In turns with it the rows that came out, points and
+same time: in the same process, as the product runs it (``together``, the default), or in another, started just before (``apart``). The
+clock stops when both have passed the end, and every event has to be in the index then. In turns with it the rows that came out, points and
 coverage, ready as bytes and in the same order, are copied into tables of the same shape and keys, in one transaction,
 by the same server. A ratio is the median rate of the one over the median rate of the other. Row counts and checksums of both
-sides are compared each time.
+sides, made by the server, are compared each time. The defaults take some ten minutes on two cores; figures of each turn go to stderr.
 """
 
 import argparse
@@ -62,9 +63,9 @@ def loads(events: int) -> list[Load]:
 class Bench:
     """A stack, the schemas of both sides, and what is done with them."""
 
-    def __init__(self, settings: Settings, index: str) -> None:
+    def __init__(self, settings: Settings, choice: str) -> None:
         self._settings = settings
-        self._index = index
+        self._choice = choice
         engine = make_engine(settings, Role.PROJECTOR, pool_size=1, name="bench")
         self._generations = [ensure_generation(engine, one) for one in (SERIES_POINTS, EVENT_INDEX)]
         engine.dispose()
@@ -127,7 +128,7 @@ class Bench:
             "MILLSTREAM_LOG_LEVEL": "warning",
         }
         apart = [sys.executable, "-m", "api.cli.main", "projector", "--only", EVENT_INDEX.name]
-        beside = subprocess.Popen(apart, env=environ) if self._index == "apart" else None
+        beside = subprocess.Popen(apart, env=environ) if self._choice == "apart" else None
         try:
             child = subprocess.run(
                 [
@@ -137,7 +138,7 @@ class Bench:
                     "--replay",
                     json.dumps(dict(ends)),
                     "--index",
-                    self._index,
+                    self._choice,
                 ],
                 env=environ,
                 stdout=subprocess.PIPE,
@@ -175,6 +176,15 @@ class Bench:
             found.append((int(row[0]), str(row[1])) if row else (0, ""))
         return tuple(found)
 
+    def indexed(self) -> int | None:
+        """Events of the load in the index; None where it was not kept."""
+        if self._choice == "none":
+            return None
+        row = self.connection.execute(
+            f'select count(*) from "{self.index}".events where topic = %s', (Topic.RESULTS.value,)
+        ).fetchone()
+        return int(row[0]) if row else 0
+
     def bytes_in_order(self) -> dict[str, bytes]:
         """The rows of the last replay in the order in which the projector wrote them, as COPY takes them."""
         found = {}
@@ -195,6 +205,9 @@ def _figures(bench: Bench, load: Load, rounds: int) -> Iterator[tuple[str, objec
     data: dict[str, bytes] = {}
     for number in range(rounds + 1):  # the first round gives the rows and warms both sides
         replayed = bench.replay(starts, ends)
+        indexed = bench.indexed()
+        if indexed not in (None, load.events):
+            raise SystemExit(f"{load.name}: {indexed} of {load.events} events are in the index")
         wanted = bench.rows(bench.points)
         if not number:
             data = bench.bytes_in_order()
@@ -208,7 +221,6 @@ def _figures(bench: Bench, load: Load, rounds: int) -> Iterator[tuple[str, objec
             replays.append(replayed)
             raws.append(raw_s)
     rows = sum(count for count, _ in wanted)
-    index = bench.connection.execute(f'select count(*) from "{bench.index}".events').fetchone()
     wall_s, raw_s = statistics.median(one.wall_s for one in replays), statistics.median(raws)
     middle = sorted(replays, key=lambda one: one.wall_s)[len(replays) // 2]
     yield f"rows_ratio_{load.name}", round(raw_s / wall_s, 3)
@@ -216,7 +228,7 @@ def _figures(bench: Bench, load: Load, rounds: int) -> Iterator[tuple[str, objec
     yield f"rows_per_s_{load.name}", round(rows / wall_s)
     yield f"raw_rows_per_s_{load.name}", round(rows / raw_s)
     yield f"rows_{load.name}", rows
-    yield f"indexed_events_{load.name}", index[0] if index else 0
+    yield f"indexed_events_{load.name}", indexed
     yield f"peak_memory_mib_{load.name}", round(max(one.peak_memory_mib for one in replays))
     yield f"batches_{load.name}", middle.batches
     yield f"write_share_{load.name}", round(middle.write_s / middle.wall_s, 2)
@@ -226,15 +238,21 @@ def _figures(bench: Bench, load: Load, rounds: int) -> Iterator[tuple[str, objec
 def main(arguments: Sequence[str]) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m bench.projector")
-    parser.add_argument("--events", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--events", type=int, default=200_000, help="of each load")
+    parser.add_argument("--rounds", type=int, default=3, help="turns measured, after one that warms up")
     parser.add_argument("--only", nargs="*", default=None, help="12, 12_mixed, 1")
-    parser.add_argument("--index", choices=["together", "apart", "none"], default="apart")
+    parser.add_argument("--index", choices=["together", "apart", "none"], default="together")
     parser.add_argument("--replay", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.replay is not None:
-        beside = (EVENT_INDEX.name,) if chosen.index == "together" else ()
-        replayed = replay(Settings(), SERIES_POINTS.name, json.loads(chosen.replay), beside)
+        index = {chosen.index: (EVENT_INDEX.name,)}
+        replayed = replay(
+            Settings(),
+            SERIES_POINTS.name,
+            json.loads(chosen.replay),
+            beside=index.get("together", ()),
+            apart=index.get("apart", ()),
+        )
         print(msgspec.json.encode(replayed).decode())
         return 0
     figures: dict[str, object] = {"events": chosen.events, "event_index": chosen.index}

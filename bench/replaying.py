@@ -1,7 +1,7 @@
 """A projector for a benchmark: the live path of two projections in a process of their own, timed from within.
 
-The clock runs from the partitions assigned (the consumer's first fetch comes after it) to the checkpoint that stands
-at the end of the log, as another session sees it.
+The clock runs from the first partitions assigned (the consumer's first fetch comes after it) to the moment at which the checkpoints
+of all that are awaited stand at the end of the log, as another session sees them.
 """
 
 import threading
@@ -43,24 +43,33 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Assigned:
-    """Notes when the log was assigned; says warnings."""
+    """Notes when the log was assigned first; says warnings."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self) -> None:
         self.at_s: float | None = None
 
     def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-        if event.get("event") == "partitions_assigned" and event.get("projection") == self._name:
+        if event.get("event") == "partitions_assigned" and self.at_s is None:
             self.at_s = time.perf_counter()
         if method in ("debug", "info"):
             raise structlog.DropEvent
         return event
 
 
-def replay(settings: Settings, name: str, ends: Mapping[str, int], beside: Sequence[str]) -> Replayed:
-    """Run the projection ``name``, and those ``beside`` it, until it has passed ``ends`` (by ``topic/partition``)."""
+def replay(
+    settings: Settings,
+    name: str,
+    ends: Mapping[str, int],
+    *,
+    beside: Sequence[str],
+    apart: Sequence[str] = (),
+) -> Replayed:
+    """Run the projection ``name``, and those ``beside`` it, until all have passed ``ends`` (by ``topic/partition``).
+
+    Those ``apart`` run in other processes; they are awaited too.
+    """
     set_pace()
-    assigned = _Assigned(name)
+    assigned = _Assigned()
     structlog.configure(processors=[assigned, structlog.processors.JSONRenderer()])
     stop = threading.Event()
     with ExitStack() as undo:
@@ -71,16 +80,16 @@ def replay(settings: Settings, name: str, ends: Mapping[str, int], beside: Seque
         watch = connect(settings, Role.PROJECTOR, autocommit=True, name="bench-watch")
         undo.callback(watch.close)
         threads = []
+        schemas = [ensure_generation(engine, projection(one)).schema_name for one in apart]
         for one in (name, *beside):
             generation = ensure_generation(engine, projection(one))
-            if one == name:
-                schema = generation.schema_name
+            schemas.append(generation.schema_name)
             runner = Runner(settings, projection(one), generation, notifier, stop)
             threads.append(threading.Thread(target=runner.run, name=f"write {one}"))
         for thread in threads:
             thread.start()
         try:
-            ended_s = _wait(watch, schema, ends, threads)
+            ended_s = _wait(watch, schemas, ends, threads)
             cpu_s = _cpu_s(watch)
         finally:
             stop.set()
@@ -103,18 +112,22 @@ def replay(settings: Settings, name: str, ends: Mapping[str, int], beside: Seque
 
 def _wait(
     watch: "psycopg.Connection[Any]",
-    schema: str,
+    schemas: Sequence[str],
     ends: Mapping[str, int],
     threads: Sequence[threading.Thread],
 ) -> float:
-    """The moment at which every end was passed."""
+    """The moment at which every end was passed in all ``schemas``."""
     deadline_s = time.monotonic() + _WAIT_S
-    query = f"select topic || '/' || partition, next_offset from \"{schema}\".checkpoints".encode()
+    behind = list(schemas)
     while time.monotonic() < deadline_s and all(thread.is_alive() for thread in threads):
+        query = f"select topic || '/' || partition, next_offset from \"{behind[0]}\".checkpoints".encode()
         passed = dict(watch.execute(query).fetchall())
         now_s = time.perf_counter()
         if all(passed.get(place, 0) >= end for place, end in ends.items()):
-            return now_s
+            behind.pop(0)
+            if not behind:
+                return now_s
+            continue
         time.sleep(_POLL_S)
     raise MillstreamError("the log was not passed", remedy="See what the benchmark's log says.")
 
