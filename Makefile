@@ -43,7 +43,11 @@ lint: .venv
 # Every benchmark on a small sample; python -m bench.NAME REPO... measures your own.
 bench: .venv
 	@set -e; for file in $$(grep -l '^if __name__' bench/*.py); do name=$$(basename "$$file" .py); \
-	    case "$$name" in projector) small="--events 20000 --rounds 1" ;; *) small="" ;; esac; \
+	    case "$$name" in \
+	    fanout) small="--repositories 1000 --small 200" ;; \
+	    latency) small="--events 5000 --pushes 5" ;; \
+	    projector) small="--events 20000 --rounds 1" ;; \
+	    *) small="" ;; esac; \
 	    echo "== $$file"; $(PY) -m "bench.$$name" $(if $(ARGS),$(ARGS),$$small); done
 
 browser:

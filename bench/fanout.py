@@ -180,8 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench.fanout", description=(__doc__ or "").split("\n", 1)[0]
     )
-    parser.add_argument("--repositories", type=int, default=1_000, help="how many are generated")
-    parser.add_argument("--small", type=int, default=200, help="how many the first, small insight is over")
+    parser.add_argument("--repositories", type=int, default=10_000, help="how many are generated")
+    parser.add_argument("--small", type=int, default=1_000, help="how many the first, small insight is over")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="millstream-bench-") as folder:
         figures = measure(Path(folder), options.repositories, min(options.small, options.repositories))

@@ -7,6 +7,7 @@ Open loop: event k is due at k / rate, whatever became of those before it, and i
 awaited; an event counts as visible at the first answer that shows its value. Meanwhile insights over generated
 repositories are created one after the other, so that a backfill always runs. Then commits are made to a followed repository and told
 as a git hook tells them; ``push_to_chart_ms`` is the time from the commit to the answer with the new sum.
+Without a backfill that was counted meanwhile there are no figures.
 """
 
 import argparse
@@ -114,6 +115,8 @@ def measure(folder: Path, number: int, rate: float, pushes: int) -> Mapping[str,
             over.set()
             for thread in threads:
                 thread.join()
+        if not backfill.cells:
+            raise SystemExit("no backfill was done meanwhile: take more events, or a lower rate")
         pushed_ms = [_push(paths[0], next(iter(ids)), place, publisher, reader) for place in range(pushes)]
     latencies_ms = sorted(
         ((seen or 0.0) - due) * 1000 for seen, due in zip(watch.seen_s, watch.due_s, strict=True)
@@ -280,9 +283,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench.latency", description=(__doc__ or "").split("\n", 1)[0]
     )
-    parser.add_argument("--events", type=int, default=5_000)
+    parser.add_argument("--events", type=int, default=30_000)
     parser.add_argument("--rate", type=float, default=500.0, help="events per second")
-    parser.add_argument("--pushes", type=int, default=10)
+    parser.add_argument("--pushes", type=int, default=20)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="millstream-bench-") as folder:
         figures = measure(Path(folder), options.events, options.rate, options.pushes)
