@@ -49,7 +49,9 @@ class Reads:
             lambda ids: repositories.by_ids(connection, ids)
         )
         self.series: Batch[int, tuple[SeriesDefinition, ...]] = Batch(self._load_series)
-        self.columns: Batch[str, points.SeriesColumns] = Batch(lambda ids: points.columns(connection, ids))
+        self.columns: Batch[str, points.SeriesColumns] = Batch(
+            lambda ids: points.columns(connection, ids, self.removed)
+        )
         self.captures: Batch[str, dict[str, dict[datetime, float]]] = Batch(
             lambda ids: points.captures(connection, ids)
         )

@@ -64,13 +64,16 @@ def removed_ids(connection: Connection) -> set[int]:
     return set(connection.scalars(select(REPO_NAMES.c.id).where(REPO_NAMES.c.removed_at.is_not(None))))
 
 
+def can_be_counted(repository: Repository) -> bool:
+    """It is followed, and its clone is ready or has failed (who counts says why)."""
+    return repository.removed_at is None and repository.clone_state != "waiting"
+
+
 def settled(connection: Connection, ids: Collection[int]) -> set[int]:
-    """Those of ``ids`` whose clone is ready, or has failed; as many as there are."""
+    """Those of ``ids`` that can be counted (``can_be_counted``), as many ids as there are."""
     listed = func.unnest(cast(list(ids), ARRAY(BigInteger))).column_valued("listed")
     query = select(REPO_NAMES.c.id).where(
-        REPO_NAMES.c.id.in_(select(listed)),
-        REPO_NAMES.c.registered_at.is_not(None),
-        REPO_NAMES.c.clone_state != "waiting",
+        REPO_NAMES.c.id.in_(select(listed)), _LIVE, REPO_NAMES.c.clone_state != "waiting"
     )
     return set(connection.scalars(query))
 

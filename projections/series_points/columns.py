@@ -18,7 +18,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """Cells of one series: planned = covered + failed + open.
 
     ``covered_cells`` have a value (complete or a lower bound), ``failed_cells`` finally none, ``open_cells``
-    none yet; ``open_frames`` are the frames that hold an open cell. ``repositories`` are the planned ones.
+    none yet; ``awaited_cells`` are the open ones in repositories that were not removed, and ``open_frames`` the
+    frames that hold an open cell. ``repositories`` are the planned ones.
     """
 
     interval: Interval
@@ -27,6 +28,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     covered_cells: int
     failed_cells: int
     open_cells: int
+    awaited_cells: int
     open_frames: Ranges
 
     @property
@@ -51,7 +53,7 @@ class SeriesColumns(msgspec.Struct, frozen=True, kw_only=True):
     ``times``, ``values`` and ``incomplete`` are parallel and hold every frame that was planned or counted.
     ``values`` is None for a frame in which nothing was counted: that is no point, and never 0. ``reasons`` says
     for each incomplete frame why, with the number of repositories (``not-counted``: some have no outcome yet,
-    and 0 as their number, since they are counted in ``open_cells``).
+    and 0 as their number, since they are counted in ``open_cells``). ``awaited_cells``: see ``Counts``.
     """
 
     interval: Interval
@@ -64,6 +66,7 @@ class SeriesColumns(msgspec.Struct, frozen=True, kw_only=True):
     planned_cells: int
     done_cells: int
     open_cells: int
+    awaited_cells: int
     failed_cells: int
 
 
@@ -121,5 +124,6 @@ def assemble(counts: Counts, sources: Sources) -> SeriesColumns:
         planned_cells=counts.planned_cells,
         done_cells=counts.done_cells,
         open_cells=counts.open_cells,
+        awaited_cells=counts.awaited_cells,
         failed_cells=counts.failed_cells,
     )

@@ -77,7 +77,7 @@ with planned as (
   select series_id, repo_id, range_agg(cells) as cells
   from series_points.series_failed where series_id = any(:ids) group by 1, 2
 ), cells as (
-  select p.series_id, p.unit, p.value, p.cells as planned,
+  select p.series_id, p.repo_id, p.unit, p.value, p.cells as planned,
          p.cells * coalesce(c.cells, '{}') as covered,
          p.cells * coalesce(f.cells, '{}') - coalesce(c.cells, '{}') as failed,
          p.cells - coalesce(c.cells, '{}') - coalesce(f.cells, '{}') as open
@@ -88,28 +88,36 @@ select series_id, min(unit) as unit, min(value) as value, count(*) as repositori
        sum((select coalesce(sum(upper(r) - lower(r)), 0) from unnest(covered) r))::bigint as covered,
        sum((select coalesce(sum(upper(r) - lower(r)), 0) from unnest(failed) r))::bigint as failed,
        sum((select coalesce(sum(upper(r) - lower(r)), 0) from unnest(open) r))::bigint as open,
+       coalesce(sum((select coalesce(sum(upper(r) - lower(r)), 0) from unnest(open) r))
+         filter (where repo_id in (select unnest(cast(:removed as bigint[])))), 0)::bigint as given_up,
        range_agg(open)::text as open_frames
 from cells group by series_id
 """
 """Counts of cells per series, and the frames in which some planned repository has no outcome yet."""
 
 
-def columns(connection: Connection, series_ids: Collection[str]) -> dict[str, SeriesColumns]:
+def columns(
+    connection: Connection, series_ids: Collection[str], removed: Collection[int] = ()
+) -> dict[str, SeriesColumns]:
     """The points of each series, ascending in time; a series without a plan is left out.
+
+    Open cells of the ``removed`` repositories are not awaited: another projection knows which these are.
 
     A frame with any counted cell is a point: the sum over repositories of what is known, incomplete when any
     cell of it is a lower bound, has failed, or has no outcome yet. See ``SeriesColumns``.
     """
     ids = sorted(set(series_ids))
-    counts = progress(connection, ids)
+    counts = progress(connection, ids, removed)
     return {
         series_id: assemble(count, sources)
         for (series_id, count), sources in zip(counts.items(), _sources(connection, counts), strict=True)
     }
 
 
-def progress(connection: Connection, series_ids: Collection[str]) -> dict[str, Counts]:
-    """Cells planned, done and open of each series that has a plan."""
+def progress(
+    connection: Connection, series_ids: Collection[str], removed: Collection[int] = ()
+) -> dict[str, Counts]:
+    """Cells planned, done and open of each series that has a plan; those of ``removed`` repositories are not awaited."""
     ids = sorted(set(series_ids))
     statement = placed(connection, _CELLS)
     return {
@@ -120,9 +128,10 @@ def progress(connection: Connection, series_ids: Collection[str]) -> dict[str, C
             covered_cells=row["covered"],
             failed_cells=row["failed"],
             open_cells=row["open"],
+            awaited_cells=row["open"] - row["given_up"],
             open_frames=ranges.parse(row["open_frames"] or "{}"),
         )
-        for row in connection.execute(text(statement), {"ids": ids}).mappings()
+        for row in connection.execute(text(statement), {"ids": ids, "removed": list(removed)}).mappings()
     }
 
 

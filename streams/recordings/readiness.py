@@ -1,4 +1,8 @@
-"""Where repositories are, and which cannot be counted yet because they are still cloned."""
+"""Where repositories are, and which cannot be counted now: those that are still cloned, and those that were removed.
+
+What waits for a removed one is held and not refused: registered again, it is planned under the same request ids, and
+a refusal would be their final outcome.
+"""
 
 from collections.abc import Iterable
 
@@ -24,7 +28,7 @@ class Readiness:
         found: list[DispatchedRequest] = []
         for one in listed:
             repository = known.get(one.request.repository_id)
-            if repository is None or repository.clone_state == "waiting":
+            if repository is None or not repositories.can_be_counted(repository):
                 self.not_ready.add(one.request.repository_id)
                 continue
             location = RepositoryLocation(
@@ -40,6 +44,6 @@ class Readiness:
         return found
 
     def forget_settled(self, connection: Connection) -> None:
-        """Repositories that have become ready since are looked at again."""
+        """Repositories that have become ready since, or came back, are looked at again."""
         if self.not_ready:
             self.not_ready -= repositories.settled(connection, self.not_ready)

@@ -306,7 +306,7 @@ def _lines(operation: Operation, view: ViewSource, one: SeriesDefinition) -> lis
 
 
 def _loading(operation: Operation, view: ViewSource, one: SeriesDefinition) -> bool:
-    """Not planned yet, or planned and not all counted.
+    """Not planned yet, or planned and not all counted in the repositories that are still followed.
 
     Two projections fold the plan. Where ``insights`` has it and ``series_points`` is still behind on that topic, the
     empty columns of this snapshot say nothing yet.
@@ -315,7 +315,7 @@ def _loading(operation: Operation, view: ViewSource, one: SeriesDefinition) -> b
     if not view.row.planned:
         return True
     if columns is not None:
-        return columns.open_cells > 0
+        return columns.awaited_cells > 0
     return _applied(operation, "series_points") < _applied(operation, "insights")
 
 

@@ -17,6 +17,7 @@ NEWEST = """
 query Newest($id: ID!, $filters: InsightViewFiltersInput, $min: [String!], $at: DateTime) {
   insightViews(id: $id, filters: $filters, minPosition: $min) {
     nodes {
+      isLoadingData
       dataSeries {
         seriesId label times values complete
         points { dateTime value complete }
@@ -121,6 +122,29 @@ def test_the_chart_ends_with_the_newest_count(
     (line,) = ask(api, view, [], filters={"excludeRepoRegex": "now/a$"})
     assert line["values"] == [2.0, 25.0], "a filter chooses among the repositories that are followed"
     assert line["snapshot"]["value"] == 25.0
+
+
+def test_nobody_waits_for_what_a_removed_repository_owes(api: Api, publisher: Publisher) -> None:
+    came, stays = (
+        RepositoryRegistered(repository_id=repository_id(name), name=name, path=f"/srv/{name}")
+        for name in ("git.example.com/leaving/goes", "git.example.com/leaving/stays")
+    )
+    leaving, staying = came.repository_id, stays.repository_id
+    view = create(api, "Leaving", "leaving")["view"]
+    series = view["dataSeries"][0]["seriesId"]
+    counted = completed(result({FIRST: 1}, series_id=series), repository_id=staying, request_id="l1")
+
+    def loading(*said: Any) -> tuple[bool, bool, int]:
+        asked = {"id": view["id"], "min": say(publisher, *said)}
+        (found,) = api.ask(NEWEST, asked)["insightViews"]["nodes"]
+        status = found["dataSeries"][0]["status"]
+        return found["isLoadingData"], status["isLoadingData"], status["openCells"]
+
+    assert loading(came, stays, planned(view, [staying, leaving], FIRST, FIRST + 1)) == (True, True, 2)
+    assert loading(counted) == (True, True, 1)
+    assert loading(RepositoryRemoved(repository_id=leaving)) == (False, False, 1), "the cell is open still"
+    assert loading(came) == (True, True, 1), "it is counted after all"
+    assert loading(RepositoryRemoved(repository_id=staying)) == (True, True, 1)
 
 
 def test_each_captured_value_ends_with_its_newest_count(

@@ -79,6 +79,12 @@ def test_a_frame_with_any_cell_is_a_point_flagged_while_others_are_open(place: P
     assert list(columns.incomplete) == [False, True, True]
     assert columns.reasons == {month(601): {NOT_COUNTED: 0}, month(602): {NOT_COUNTED: 0}}
     assert (columns.planned_cells, columns.done_cells, columns.open_cells) == (6, 4, 2)
+    assert columns.awaited_cells == 2
+    with reader.snapshot(("series_points",)) as snapshot:
+        for removed, awaited in (([1], 2), ([2], 0), ([1, 2, 3], 0)):
+            seen = queries.columns(snapshot.connection, [SERIES], removed)[SERIES]
+            assert (seen.open_cells, seen.awaited_cells) == (2, awaited)
+            assert (seen.values, seen.reasons) == (columns.values, columns.reasons), "the past stays"
 
 
 def test_missing_object_zero_and_never_planned_in_one_chart(place: Place, reader: Reader) -> None:

@@ -28,6 +28,7 @@ from schemas.events import (
     RecordingDispatched,
     RecordingRequested,
     RepositoryPushed,
+    RepositoryRemoved,
     SearchFailed,
     SeriesKind,
     SettingsChanged,
@@ -147,6 +148,31 @@ def test_cancelled_and_deleted_are_failed_for_good_and_paused_ones_wait(
     other = RecordingContext()
     look(dispatcher_of(reader, worker, other))
     assert failures(other) == [], "and never by a successor that sees them"
+
+
+def test_what_waits_for_a_removed_repository_is_held_until_it_comes_back(
+    settings: Settings, worker: Engine, reader: Reader
+) -> None:
+    cloned, ready = HERE, 1
+    project(settings, "repositories", registered(cloned))
+    project(settings, "recordings", *asked(1, ready, cloned, 2), *asked(2, ready, lane=Lane.SCHEDULED))
+    gone = [RepositoryRemoved(repository_id=number) for number in (ready, cloned)]
+    project(settings, "repositories", *gone)
+    context = RecordingContext()
+    dispatcher = dispatcher_of(reader, worker, context)
+    look(dispatcher)
+    assert sent(context) == [(1, 2, 1)], "removed ones are counted no longer, in no lane"
+    look(dispatcher)
+    assert len(sent(context)) == 1
+    assert failures(context) == [], "a refusal would be final, and coming back plans the same requests"
+    project(settings, "repositories", *(registered(number) for number in (ready, cloned)))
+    look(dispatcher)
+    assert sorted(sent(context)) == [(1, ready, 1), (1, 2, 1), (2, ready, 1)]
+    project(
+        settings, "repositories", RepositoryPushed(repository_id=cloned, default_branch="main", tip="c" * 40)
+    )
+    look(dispatcher)
+    assert (1, cloned, 1) in sent(context), "it came back while it was still to be cloned"
 
 
 def test_moved_ones_go_first_and_last(settings: Settings, worker: Engine, reader: Reader) -> None:

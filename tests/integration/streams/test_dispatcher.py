@@ -13,13 +13,14 @@ from infra.postgres.connect import engine as make_engine
 from infra.postgres.role import Role
 from infra.settings import Settings
 from projections.reading import Reader
-from schemas.events import Lane, RecordingRequested, RepositoryPushed, SearchFailed
+from schemas.events import Lane, RecordingRequested, RepositoryPushed, RepositoryRemoved, SearchFailed
 from schemas.grid import TimeUnit
 from tests.support.office import dispatched, dispatcher_of, make_projections, project
 from tests.support.projecting import settings_for
 from tests.unit.streams.events import RecordingContext, created, definition, registered, request, requested
 
 MANY = 3_000
+GROUPS = 600
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +124,48 @@ def test_a_request_that_contradicts_its_series_is_refused(settings: Settings, wo
     assert failure.series == [], "the cells that the series really has stay open"
     assert mine in dispatched(context)
     assert other not in dispatched(context)
+
+
+def test_removed_repositories_cost_a_handful_of_reads_once(settings: Settings, worker: Engine) -> None:
+    first = 2 * MANY
+    gone, here = range(first, first + MANY), first + MANY
+    project(settings, "insights", created(7, [definition()]))
+    project(
+        settings,
+        "repositories",
+        *(registered(number) for number in (*gone, here)),
+        *(
+            RepositoryPushed(repository_id=number, default_branch="main", tip="c" * 40)
+            for number in (*gone, here)
+        ),
+    )
+    project(settings, "repositories", *(RepositoryRemoved(repository_id=number) for number in gone))
+    lane = Lane.INTERACTIVE
+    project(
+        settings,
+        "recordings",
+        *(RecordingRequested(request=request(number, lane=lane)) for number in gone),
+        *(RecordingRequested(request=request(number, number, lane=lane)) for number in gone[:GROUPS]),
+    )
+    project(settings, "recordings", RecordingRequested(request=request(here, lane=lane)))
+    reader, context = Reader(worker), RecordingContext()
+    dispatcher = dispatcher_of(reader, worker, context)
+    try:
+        with statements(worker) as found:
+            asyncio.run(dispatcher.tick())
+        assert here in dispatched(context), "what waits behind thousands of them is not starved"
+        assert not set(gone) & set(dispatched(context))
+        assert len(found) <= 45
+        for _ in range(3):
+            dispatcher.look_again()
+            with statements(worker) as later:
+                asyncio.run(dispatcher.tick())
+            assert 0 < len(later) <= 20, (
+                "they stay out of the pages, and their groups are passed many at once"
+            )
+        project(settings, "repositories", registered(gone[-1]))
+        dispatcher.look_again()
+        asyncio.run(dispatcher.tick())
+        assert set(gone) & set(dispatched(context)) == {gone[-1]}
+    finally:
+        reader.close()
