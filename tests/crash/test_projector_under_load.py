@@ -15,7 +15,7 @@ from infra.kafka.admin import KafkaAdmin
 from infra.postgres.connect import connect
 from infra.postgres.role import Role
 from infra.settings import Settings
-from projections.catalogue import PROJECTIONS, REPOSITORIES
+from projections.catalogue import PROJECTIONS, REPOSITORIES, SERIES_POINTS
 from projections.runner.faults import BUG_VARIABLE, FAULT_VARIABLE, MARKER_VARIABLE, STOP_VARIABLE, Bug, Point
 from schemas.topics import Topic
 from tests.crash.rounds import ROUNDS, SEED, SOAK_S, moments
@@ -68,6 +68,19 @@ def passed(settings: Settings) -> int:
                 f'select coalesce(sum(next_offset), 0) from "{schema}".checkpoints'.encode()
             )
         )
+
+
+def epochs(settings: Settings) -> dict[tuple[str, str, int], int]:
+    """Who may write: the epoch by (generation, topic, partition)."""
+    with connect(settings, Role.PROJECTOR) as connection:
+        schemas = connection.execute("select schema_name from runtime.generations").fetchall()
+        return {
+            (schema, topic, partition): epoch
+            for (schema,) in schemas
+            for topic, partition, epoch in connection.execute(
+                f'select topic, partition, epoch from "{schema}".checkpoints'.encode()
+            )
+        }
 
 
 def moving(settings: Settings) -> None:
@@ -127,15 +140,29 @@ def test_the_offsets_of_the_groups_deleted(settings: Settings, said: list[Acknow
     assert whole(settings, said) == []
 
 
-def test_a_projector_paused_past_its_lease_succeeded_and_woken(
-    settings: Settings, said: list[Acknowledged]
+def test_a_projector_paused_past_its_lease_with_a_batch_in_hand_is_fenced_when_it_wakes(
+    settings: Settings, said: list[Acknowledged], tmp_path: Path
 ) -> None:
-    with under_load(settings, said), ProjectorProcess(settings, environ=BATCH) as first:
-        moving(settings)
-        first.send(signal.SIGSTOP)
+    marker = tmp_path / "marker"
+    pause = {
+        STOP_VARIABLE: f"{SERIES_POINTS.name}:{Point.BEFORE_WRITE.value}:3",
+        MARKER_VARIABLE: str(marker),
+    }
+    with under_load(settings, said), ProjectorProcess(settings, environ={**BATCH, **pause}) as first:
+        assert eventually(marker.exists), "it stops with a batch that is not written"
+        before = epochs(settings)
         with ProjectorProcess(settings, environ=BATCH) as second:
+            assert eventually(
+                lambda: all(epoch > before[place] for place, epoch in epochs(settings).items()), 90.0
+            ), "its lease passes, and its successor takes every partition over"
             moving(settings)
             first.send(signal.SIGCONT)
+            assert eventually(
+                lambda: any(
+                    line.get("action") == "fenced" and line.get("projection") == SERIES_POINTS.name
+                    for line in first.lines
+                )
+            ), "the batch in its hand is refused"
             moving(settings)
             assert (first.stop(), second.stop()) == (0, 0)
     assert whole(settings, said) == []

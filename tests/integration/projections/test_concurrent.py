@@ -26,6 +26,7 @@ from tests.support.projectors import ProjectorProcess, eventually
 NAMES = tuple(one.name for one in PROJECTIONS)
 PARTITIONS = 8
 """Of an embedded stack's topics that are keyed by repository."""
+BURST, ROUNDS = 3_000, 9
 SEEDS = (21, 22, 23, 24, 25)
 
 
@@ -111,21 +112,23 @@ def _verdicts(settings: Settings) -> set[str]:
     return {str(outcome) for (outcome,) in rows}
 
 
-def test_a_single_last_event_after_a_burst_is_visible_within_250_ms(
+def test_once_a_burst_of_thousands_is_visible_the_next_event_is_within_250_ms_in_most_rounds_and_the_median(
     settings: Settings, publisher: Publisher, reader: Reader
 ) -> None:
     with ProjectorProcess(settings, ["series_points"]) as process:
         _settle(publisher, reader)
         took_s = []
-        for n in range(9):
-            for step in range(40):
-                publisher.publish([_result(1_000 + step, f"burst-{n}-{step}")])
+        for n in range(ROUNDS):
+            burst = publisher.publish([_result(1_000 + step, f"burst-{n}-{step}") for step in range(BURST)])
+            # The flood is over; whatever the projector does for floods must not keep a single event waiting.
+            assert reader.wait_for("series_points", burst, 60.0)
             began_s = time.monotonic()
             (position,) = publisher.publish([_result(2_000, f"last-{n}")])
             assert reader.wait_for("series_points", [position], 10.0)
             took_s.append(time.monotonic() - began_s)
         assert process.stop() == 0
     assert statistics.median(took_s) < 0.25, took_s
+    assert sum(one < 0.25 for one in took_s) >= 0.6 * ROUNDS, took_s
 
 
 def _settle(publisher: Publisher, reader: Reader) -> None:

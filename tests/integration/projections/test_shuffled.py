@@ -1,6 +1,7 @@
 """Whatever way partitions and topics are interleaved and cut, the real runner leaves the same rows and verdicts.
 
 The history holds illegal, repeated, undecodable, unknown, old, late and contradictory records, and more days than a horizon.
+No projection has a derive step yet: the rows compared are those that folds write. The first one to have it widens this comparison.
 """
 
 import random
