@@ -59,7 +59,7 @@ RECORDINGS: Final = Projection(
 )
 SERIES_POINTS: Final = Projection(
     name="series_points",
-    version=2,
+    version=3,
     topics=(Topic.INSIGHTS, Topic.RESULTS),
     metadata=points_tables.METADATA,
     prepare=prepared(points_fold.fold, points_writer.write),

@@ -31,6 +31,8 @@ RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_REQUEST_ID_
 Creator = Annotated[str, msgspec.Meta(max_length=500)]
 Code = Annotated[str, msgspec.Meta(max_length=100)]
 """A short word for programs: the reason of a failure, the name of an engine."""
+Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
+"""Eight bytes that follow from what they stand for: compared, never read."""
 Message = Annotated[str, msgspec.Meta(max_length=MAX_MESSAGE_BYTES)]
 """A sentence for people."""
 Query = Annotated[str, msgspec.Meta(max_length=MAX_QUERY_CHARACTERS)]

@@ -32,6 +32,18 @@ class RepositorySnapshot(msgspec.Struct, frozen=True, kw_only=True):
     counted_at: datetime
 
 
+class KnownCount(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot as another one may follow from it by a difference; ``limits`` is the digest of those it was counted
+    under (None: it does not say)."""
+
+    value: int
+    commit: str | None
+    pushed_offset: int
+    matcher_version: int
+    reason: str | None
+    limits: str | None
+
+
 class NewestPoint(msgspec.Struct, frozen=True, kw_only=True):
     """The sum of a series' snapshots. ``time`` is when the newest of them was counted.
 
@@ -49,6 +61,12 @@ _ROWS: Final = """
 select s.series_id, s.repo_id, s.value, s.captures, s.commit, s.pushed_offset, s.rank, s.reason, s.counted_at
 from series_points.series_points_snapshots s join series_points.series_planned p using (series_id, repo_id)
 where s.series_id = any(:ids) and (:everywhere or s.repo_id = any(:repositories))
+"""
+
+_COUNTS: Final = """
+select s.series_id, s.repo_id, s.value, s.commit, s.pushed_offset, s.rank, s.reason, s.limits
+from series_points.series_points_snapshots s join series_points.series_planned p using (series_id, repo_id)
+where s.series_id = any(:ids) and s.repo_id = any(:repositories)
 """
 
 _SUMS: Final = """
@@ -93,6 +111,24 @@ def snapshots(
             counted_at=row.counted_at,
         )
     return found
+
+
+def known_counts(
+    connection: Connection, series_ids: Collection[str], repository_ids: Collection[int]
+) -> dict[tuple[str, int], KnownCount]:
+    """By (series, repository): the planned ones that have a snapshot."""
+    bindings = {"ids": sorted(set(series_ids)), "repositories": sorted(set(repository_ids))}
+    return {
+        (row.series_id, row.repo_id): KnownCount(
+            value=row.value,
+            commit=row.commit,
+            pushed_offset=row.pushed_offset,
+            matcher_version=row.rank >> 17,
+            reason=row.reason,
+            limits=row.limits,
+        )
+        for row in connection.execute(text(placed(connection, _COUNTS)), bindings)
+    }
 
 
 def newest_points(

@@ -35,8 +35,10 @@ from projections.series_points.columns import (
 )
 from projections.series_points.known import Asked, KnownCells, known_cells, not_planned
 from projections.series_points.newest import (
+    KnownCount,
     NewestPoint,
     RepositorySnapshot,
+    known_counts,
     newest_of,
     newest_points,
     snapshots,
@@ -50,6 +52,7 @@ __all__ = [
     "CellState",
     "Counts",
     "KnownCells",
+    "KnownCount",
     "NewestPoint",
     "RepositoryCell",
     "RepositorySnapshot",
@@ -58,6 +61,7 @@ __all__ = [
     "cells_of",
     "columns",
     "known_cells",
+    "known_counts",
     "newest_of",
     "newest_points",
     "not_planned",

@@ -25,6 +25,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     rank: int
     reason: str | None
     counted_at: datetime
+    limits: str | None
 
     @property
     def order(self) -> tuple[int, int]:
@@ -47,6 +48,7 @@ def snapshot_of(
         rank=rank(event.matcher_version, found.incomplete is None, event.attempt),
         reason=found.incomplete,
         counted_at=counted_at,
+        limits=outcome.limits,
     )
 
 

@@ -78,5 +78,6 @@ SNAPSHOTS = Table(
     Column("rank", BigInteger, nullable=False),
     Column("reason", Text),
     Column("counted_at", DateTime(timezone=True), nullable=False),
+    Column("limits", Text),
     comment="The newest count: of the greatest push, then of the greatest rank; reason is set where it is a lower bound",
 )

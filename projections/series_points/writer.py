@@ -108,13 +108,13 @@ on conflict (series_id, repo_id, reason) do update set cells = t.cells + exclude
 
 ADD_SNAPSHOTS: Final = """
 insert into series_points_snapshots as t
-  (series_id, repo_id, value, captures, commit, pushed_offset, rank, reason, counted_at)
+  (series_id, repo_id, value, captures, commit, pushed_offset, rank, reason, counted_at, limits)
 select * from unnest(%s::text[], %s::bigint[], %s::bigint[], %s::jsonb[], %s::text[], %s::bigint[], %s::bigint[],
-                     %s::text[], %s::timestamptz[])
+                     %s::text[], %s::timestamptz[], %s::text[])
 on conflict (series_id, repo_id) do update
 set value = excluded.value, captures = excluded.captures, commit = excluded.commit,
     pushed_offset = excluded.pushed_offset, rank = excluded.rank, reason = excluded.reason,
-    counted_at = excluded.counted_at
+    counted_at = excluded.counted_at, limits = excluded.limits
 where (t.pushed_offset, t.rank) < (excluded.pushed_offset, excluded.rank)
 """
 """The greatest push stays, then the greatest rank; among equals the first."""
@@ -287,6 +287,7 @@ def _write_snapshots(cursor: Cursor, snapshots: Sequence[tuple[Key, Snapshot]]) 
                 [one.rank for one in found],
                 [one.reason for one in found],
                 [one.counted_at for one in found],
+                [one.limits for one in found],
             ),
         )
     return len(snapshots)

@@ -15,6 +15,7 @@ from schemas.limits import (
     Branch,
     CloneUrl,
     Creator,
+    Digest,
     FieldError,
     Path,
     Query,
@@ -70,12 +71,15 @@ class SnapshotTarget(Part, frozen=True, kw_only=True):
     """The newest state of a repository, as the push at ``pushed_offset`` of its partition announced it.
 
     ``commit`` is null for an empty repository. Where a series has a ``base_value``, only the difference between
-    the trees of ``base_commit`` and ``commit`` is counted.
+    the trees of ``base_commit`` and ``commit`` is counted, by a worker whose limits are those of ``base_limits``:
+    under other limits, or where it is null, the base is no base. Nobody is believed in a base: the dispatcher
+    writes what it knows over it.
     """
 
     commit: Sha | None
     pushed_offset: Offset
     base_commit: Sha | None = None
+    base_limits: Digest | None = None
 
 
 class RecordingRequest(Part, frozen=True, kw_only=True):

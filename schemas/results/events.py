@@ -12,6 +12,7 @@ from schemas.limits import (
     MAX_MESSAGE_BYTES,
     MAX_REQUEST_ID_BYTES,
     Code,
+    Digest,
     FieldError,
     Message,
     RequestId,
@@ -83,10 +84,15 @@ class SeriesResult(Part, frozen=True, kw_only=True):
 
 class SnapshotOutcome(Part, frozen=True, kw_only=True):
     """Which state the series' snapshots were counted in: ``commit`` (null: the repository is empty), announced by
-    the push at ``pushed_offset`` of the repository's partition."""
+    the push at ``pushed_offset`` of the repository's partition.
+
+    ``limits`` names the worker's limits of what is searched (sizes and exceptions): only a count under the same ones
+    can follow from this one by a difference.
+    """
 
     commit: Sha | None
     pushed_offset: Offset
+    limits: Digest | None = None
 
 
 class CountingStatistics(Part, frozen=True, kw_only=True):

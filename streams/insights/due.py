@@ -19,11 +19,11 @@ from schemas.events import (
     PlannedSeries,
     RecordingRequest,
     SeriesDefinition,
-    SeriesKind,
     SnapshotTarget,
 )
 from schemas.grid import Interval
 from schemas.ids import derived_event_id
+from streams.bases import Base, bases_of
 from streams.insights.cells import Cells, subtract
 from streams.insights.plan import Definition, plan_parts
 from streams.insights.requests import NOMINAL_CHANGES, NOMINAL_FILES, frames_cost, requested, splits
@@ -62,17 +62,6 @@ class Open(msgspec.Struct, frozen=True):
     due: Due
     missing: tuple[IndexRange, ...]
     uncounted: tuple[IndexRange, ...]
-
-
-class Base(msgspec.Struct, frozen=True):
-    """The newest count of a series in a repository: at ``commit`` (None: empty), announced by the push at
-    ``pushed_offset``. ``is_whole``: it is no lower bound."""
-
-    value: int
-    commit: str | None
-    pushed_offset: int
-    matcher_version: int
-    is_whole: bool
 
 
 def owned_series(definitions: Iterable[Definition]) -> dict[str, Owned]:
@@ -200,8 +189,7 @@ def snapshot_requests(
 ) -> list[RecordingRequest]:
     """The newest state for all of ``series`` in one repository; ``known`` are the snapshots there are, by series.
 
-    Those that show this push already are left out. A whole count of the same matcher is a base: of several the
-    newest commit is named, and the series that were counted elsewhere are counted whole.
+    Those that show this push already are left out. What has no base (``streams.bases``) is counted whole.
     """
     open_series = [
         one
@@ -210,26 +198,12 @@ def snapshot_requests(
     ]
     if not open_series:
         return []
-    bases = {
-        one.series.series_id: found
-        for one in open_series
-        if (found := known.get(one.series.series_id)) is not None
-        and one.series.kind is SeriesKind.SEARCH
-        and found.is_whole
-        and found.commit is not None
-        and found.matcher_version == matcher_version
-    }
-    newest = max(bases.values(), key=lambda one: one.pushed_offset, default=None)
-    base_commit = None if newest is None else newest.commit
+    bases = bases_of(((one.series.series_id, one.series.kind) for one in open_series), known, matcher_version)
     asked = [
         msgspec.structs.replace(
             requested(one.series, ()),
             snapshot=True,
-            base_value=(
-                found.value
-                if (found := bases.get(one.series.series_id)) is not None and found.commit == base_commit
-                else None
-            ),
+            base_value=bases.values.get(one.series.series_id),
         )
         for one in open_series
     ]
@@ -250,7 +224,7 @@ def snapshot_requests(
                 cost=float(NOMINAL_FILES if whole else NOMINAL_CHANGES),
                 split=number,
                 of=len(together),
-                snapshot=msgspec.structs.replace(target, base_commit=base_commit),
+                snapshot=msgspec.structs.replace(target, base_commit=bases.commit, base_limits=bases.limits),
             )
         )
     return found_requests

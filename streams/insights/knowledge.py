@@ -14,10 +14,11 @@ from projections.settings import queries as site_settings
 from schemas.events import SnapshotTarget
 from schemas.topics import Topic
 from streams.agent import Received
+from streams.bases import Base
 from streams.insights.cells import Pair
-from streams.insights.due import Base
 from streams.insights.plan import Definition, Known, Newest
 from streams.insights.scope import Repository
+from streams.known_bases import known_bases
 
 DEFINITIONS: Final = {"insights": (Topic.INSIGHTS,), "repositories": (Topic.REPOSITORIES,)}
 RESULTS: Final = {"series_points": (Topic.INSIGHTS, Topic.RESULTS)}
@@ -114,18 +115,8 @@ class Knowledge:
         """Pairs that are planned at all, and the snapshots there are."""
         with self._reader.snapshot(("series_points",)) as snapshot:
             cells = series_points.known_cells(snapshot.connection, series_ids, repository_ids)
-            found = series_points.snapshots(snapshot.connection, series_ids, repository_ids)
-        return {pair for pair, one in cells.items() if one.planned}, {
-            (series_id, repository_id): Base(
-                value=one.value,
-                commit=one.commit,
-                pushed_offset=one.pushed_offset,
-                matcher_version=one.matcher_version,
-                is_whole=one.reason is None,
-            )
-            for series_id, rows in found.items()
-            for repository_id, one in rows.items()
-        }
+            found = known_bases(snapshot.connection, series_ids, repository_ids)
+        return {pair for pair, one in cells.items() if one.planned}, found
 
     def window_s(self) -> float:
         """Over how many seconds recordings are spread."""

@@ -88,7 +88,12 @@ def count_request(tasks: Sequence[Task]) -> CountRequest:
 def _snapshot_point(target: SnapshotTarget | None, series: RequestedSeries) -> SnapshotPoint | None:
     if target is None or not series.snapshot:
         return None
-    return SnapshotPoint(commit=target.commit, base_commit=target.base_commit, base_value=series.base_value)
+    return SnapshotPoint(
+        commit=target.commit,
+        base_commit=target.base_commit,
+        base_value=series.base_value,
+        base_limits=target.base_limits,
+    )
 
 
 def commits_of(tasks: Iterable[Task]) -> set[str]:

@@ -24,7 +24,7 @@ from streams.recordings.window import Window
 INTERACTIVE: Final = "interactive"
 BACKGROUND: Final = "background"
 WINDOWS: Final = {INTERACTIVE: (Lane.INTERACTIVE,), BACKGROUND: (Lane.SCHEDULED, Lane.BACKFILL)}
-PROJECTIONS: Final = ("insights", "recordings", "repositories", "settings")
+PROJECTIONS: Final = ("insights", "recordings", "repositories", "series_points", "settings")
 _LARGEST_PICK: Final = 2_000
 _GIVEN_UP_PAGE: Final = 1_000
 

@@ -14,11 +14,12 @@ from projections.reading import Snapshot
 from projections.recordings import queries as recordings
 from projections.recordings.queries import Group
 from schemas.events import DispatchedRequest, Lane, QueueEnd
+from streams.known_bases import with_known_bases
 from streams.recordings.dispatch import RequestKey, is_too_large, key_of
 from streams.recordings.fairness import FairShare, Flow, work_of
 from streams.recordings.known_series import KnownSeries
 from streams.recordings.readiness import Readiness
-from streams.recordings.refusals import CANCELLED, NOT_THE_SERIES, TOO_LARGE, Refusal
+from streams.recordings.refusals import CANCELLED, NOT_A_PUSH, NOT_THE_SERIES, TOO_LARGE, Refusal
 
 _LARGEST_PAGE: Final = 5_000
 _ROUNDS: Final = 24
@@ -109,12 +110,9 @@ class LanePicker:
         left = self.share.in_turn(by_flow)
         wanted = room - len(picked.requests)
         queues: dict[Flow, list[tuple[DispatchedRequest, float]]] = {}
-        size = wanted
         while left and sum(map(len, queues.values())) < wanted:
-            chunk, left = left[:size], left[size:]
+            chunk, left = left[:wanted], left[wanted:]
             queues.update(self._queues(place, [by_flow[flow] for flow in chunk], wanted, picked))
-            # Groups of removed repositories have nothing for as long as these are gone: many are passed at once.
-            size = min(2 * size, max(wanted, _LARGEST_PAGE // 4))
         for flow, one in self.share.chosen(queues, wanted):
             picked.requests.append((one, flow))
 
@@ -146,7 +144,9 @@ class LanePicker:
             picked.refused.extend(
                 Refusal(one.request, one.attempts + 1, NOT_THE_SERIES) for one in sorted_.wrong
             )
-            for one in self._readiness.located(place.connection, sorted_.good, place.timeout_s):
+            located = self._readiness.located(place.connection, sorted_.good, place.timeout_s)
+            picked.refused.extend(Refusal(one.request, one.attempts + 1, NOT_A_PUSH) for one in located.false)
+            for one in with_known_bases(place.connection, located.ready):
                 if is_too_large(one):
                     picked.refused.append(Refusal(one.request, one.attempt, TOO_LARGE))
                     continue

@@ -58,7 +58,9 @@ def completed(tasks: Sequence[Task], result: CountResult) -> list[SearchComplete
         outcome = (
             None
             if target is None
-            else SnapshotOutcome(commit=target.commit, pushed_offset=target.pushed_offset)
+            else SnapshotOutcome(
+                commit=target.commit, pushed_offset=target.pushed_offset, limits=result.limits
+            )
         )
         for split, group in enumerate(_packed(parts), start=1):
             table, results = _with_table(group)

@@ -21,12 +21,14 @@ class SnapshotPoint(msgspec.Struct, frozen=True, kw_only=True):
     """The newest state of a repository: ``commit`` (None: there is none yet).
 
     ``base_value`` is the complete count at ``base_commit``, by the same matcher: the difference of the trees is
-    then enough. Where it is not (the base is gone, a blob is missing), the whole tree is counted.
+    then enough. Where it is not (the base is gone, a blob is missing, ``base_limits`` is not the digest of this
+    engine's limits), the whole tree is counted.
     """
 
     commit: str | None
     base_commit: str | None = None
     base_value: int | None = None
+    base_limits: str | None = None
 
 
 class CountQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +69,8 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
     ``captures`` of each capture query: counts per captured value, aligned likewise.
     ``snapshots`` and ``snapshot_captures``: the same of each query that wanted one, by key.
     ``skipped``: distinct blobs by reason (``binary``, ``too-large``). ``files``: file instances through all frames that
-    some query looked at; ``blobs`` and ``size_bytes``: distinct blobs read for them.
+    some query looked at; ``blobs`` and ``size_bytes``: distinct blobs read for them. ``limits``: digest of the limits
+    under which was counted.
     """
 
     cells: Mapping[str, tuple[Cell, ...]]
@@ -78,6 +81,7 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     duration_s: float
     matcher_version: int
+    limits: str
     engine: str
     snapshots: Mapping[str, Cell] = {}
     snapshot_captures: Mapping[str, Mapping[str, int]] = {}

@@ -20,7 +20,7 @@ from streams.recordings.token_bucket import TokenBucket
 from tests.support.projecting import fold_into, foldings
 from tests.unit.streams.events import RecordingContext
 
-PROJECTIONS = ("insights", "recordings", "repositories", "settings")
+PROJECTIONS = ("insights", "recordings", "repositories", "series_points", "settings")
 
 
 class Free:

@@ -112,6 +112,7 @@ def completed(
     insight_id: int = 7,
     pushed_offset: int | None = None,
     tip: str | None = COMMIT,
+    limits: str | None = None,
 ) -> SearchCompleted:
     """A result of one repository; of the push at ``pushed_offset``, where its series have snapshots."""
     return SearchCompleted(
@@ -123,7 +124,11 @@ def completed(
         engine="git",
         series=list(series),
         commits=[COMMIT],
-        snapshot=None if pushed_offset is None else SnapshotOutcome(commit=tip, pushed_offset=pushed_offset),
+        snapshot=(
+            None
+            if pushed_offset is None
+            else SnapshotOutcome(commit=tip, pushed_offset=pushed_offset, limits=limits)
+        ),
     )
 
 

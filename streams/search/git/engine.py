@@ -67,6 +67,7 @@ class GitEngine:
 
     def __init__(self, limits: SearchLimits = SearchLimits(), *, readers: int | None = None) -> None:  # noqa: B008
         self._limits = limits
+        self._limits_digest = limits.digest
         self._readers = readers or max(1, min(4, os.cpu_count() or 1))
 
     def describe(self, repository: Path) -> RepositoryState:
@@ -102,6 +103,7 @@ class GitEngine:
             size_bytes=cost.size_bytes,
             duration_s=time.monotonic() - started,
             matcher_version=MATCHER_VERSION,
+            limits=self._limits_digest,
             engine="git",
         )
 
@@ -170,13 +172,15 @@ class GitEngine:
                 continue
             if snapshot.commit is None or snapshot.base_commit is None or snapshot.base_value is None:
                 continue
+            if snapshot.base_limits != self._limits_digest:
+                continue  # a file that was searched then, and is not now, would be subtracted or kept for ever
             bases[one.query.key] = snapshot.base_value
             together.setdefault((snapshot.base_commit, snapshot.commit), []).append(one)
         found: dict[str, Cell] = {}
         for (base, commit), queries in together.items():
             for one, change in self._changes(git, base, commit, queries, cost):
                 value = bases[one.query.key] + change
-                if value >= 0:  # else the base was counted by other rules: another limit of size
+                if value >= 0:  # else the base was counted by other rules
                     found[one.query.key] = _limited(one.plan, value, commit)
         return found
 

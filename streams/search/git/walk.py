@@ -1,8 +1,11 @@
 """One pass over a repository's trees: entries into a tally in this thread, blobs read in others."""
 
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
+
+import msgspec
 
 from streams.search.git.blobs import BlobReader, BlobValues
 from streams.search.git.command import Git
@@ -18,6 +21,12 @@ class SearchLimits(NamedTuple):
 
     max_file_size_bytes: int = DEFAULT_MAX_FILE_SIZE_BYTES
     large_files: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits: equal where the same files are searched."""
+        said = msgspec.json.encode((self.max_file_size_bytes, sorted(set(self.large_files))))
+        return hashlib.blake2b(said, digest_size=8).hexdigest()
 
 
 class Walk:

@@ -73,6 +73,7 @@ def counted(
     repository_id: int = 1,
     series_id: str = SERIES,
     tip: str | None = NEW,
+    limits: str | None = None,
 ) -> SearchCompleted:
     """A result of nothing but a snapshot."""
     snapshot = SnapshotCount(value=value, captures=captures, incomplete=reason)
@@ -83,6 +84,7 @@ def counted(
         repository_id=repository_id,
         pushed_offset=push,
         tip=tip,
+        limits=limits,
     )
 
 
@@ -112,7 +114,15 @@ def _rows(tables: Tables) -> list[tuple[object, ...]]:
 
 def test_a_snapshot_is_a_row_with_all_that_is_known(place: Place) -> None:
     (row,) = _rows(_fold(place, [[counted(7, captures={"1.20": 3, "1.21": 4, "gone": 0})]]))
-    assert row == (SERIES, 1, 7, {"1.20": 3, "1.21": 4}, NEW, 5, rank(1, True, 1), None, T0)
+    assert row == (SERIES, 1, 7, {"1.20": 3, "1.21": 4}, NEW, 5, rank(1, True, 1), None, T0, None)
+
+
+@pytest.mark.parametrize("cut", ["one batch", "a batch each"])
+def test_limits_are_those_of_the_count_that_stays(place: Place, cut: str) -> None:
+    first, later = counted(7, limits="0" * 16), counted(3, push=6, limits="1" * 16)
+    for events in ([first, later], [later, first]):
+        (row,) = _rows(_fold(place, [events] if cut == "one batch" else [[one] for one in events]))
+        assert (row[2], row[-1]) == (3, "1" * 16)
 
 
 CASES = [

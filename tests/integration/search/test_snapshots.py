@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,6 +37,8 @@ def ask(
     base: str | None = None,
     base_values: dict[str, int] | None = None,
     queries: tuple[str, ...] = QUERIES,
+    limits: SearchLimits = LIMITS,
+    base_limits: SearchLimits | None = LIMITS,
 ) -> dict[str, Cell]:
     request = CountRequest(
         queries=tuple(
@@ -47,12 +50,13 @@ def ask(
                     commit=commit,
                     base_commit=base,
                     base_value=None if base_values is None else base_values.get(query),
+                    base_limits=None if base_limits is None else base_limits.digest,
                 ),
             )
             for query in queries
         )
     )
-    return dict(GitEngine(LIMITS).count(repository, None, request).snapshots)
+    return dict(GitEngine(limits).count(repository, None, request).snapshots)
 
 
 def framed(repository: Path, number: int) -> dict[str, Cell]:
@@ -123,7 +127,9 @@ def test_a_rename_costs_no_blob_twice_and_a_known_base_reads_only_what_changed(t
                 key="q",
                 query="TODO",
                 instants=(),
-                snapshot=SnapshotPoint(commit=new, base_commit=old, base_value=50),
+                snapshot=SnapshotPoint(
+                    commit=new, base_commit=old, base_value=50, base_limits=SearchLimits().digest
+                ),
             ),
         )
     )
@@ -142,6 +148,37 @@ def test_a_base_that_is_gone_or_wrong_is_no_base(tmp_path: Path) -> None:
         assert ask(repository, new, base, known) == whole, base
     # A base below what was taken away cannot have been counted by these rules.
     assert ask(repository, old, new, {"TODO": 0})["TODO"] == ask(repository, old)["TODO"]
+
+
+@pytest.mark.parametrize("other", [SearchLimits(10), SearchLimits(10_000), SearchLimits(40), None])
+def test_a_base_under_other_limits_is_no_base(tmp_path: Path, other: SearchLimits | None) -> None:
+    """What is searched now and was not then does not stand in the difference of two trees."""
+    repository = built(
+        tmp_path / "repo", [{"large": "TODO " * 9, "s": "TODO", "x.big": "TODO " * 9}, {"t": "TODO"}]
+    )
+    old, new = commits_of(repository)
+    whole = ask(repository, new)
+    assert whole["TODO"].value == 11
+    known = {
+        query: cell.value
+        for query, cell in ask(repository, old, limits=other or SearchLimits(10)).items()
+        if cell.complete
+    }
+    assert ask(repository, new, old, known, base_limits=other) == whole
+    believed = ask(repository, new, old, known)["TODO"].value
+    assert believed == known["TODO"] + 1 != 11, "the same base would have been wrong"
+
+
+def test_limits_are_the_same_where_the_same_files_are_searched() -> None:
+    both = SearchLimits(40, ("a", "b"))
+    assert both.digest == SearchLimits(40, ("b", "a", "a")).digest
+    others = [
+        SearchLimits(41, ("a", "b")),
+        SearchLimits(40, ("a",)),
+        SearchLimits(40, ("ab",)),
+        SearchLimits(),
+    ]
+    assert len({both.digest, *(one.digest for one in others)}) == 5
 
 
 def test_a_blob_that_is_missing_is_said_and_never_subtracted(tmp_path: Path) -> None:
@@ -170,7 +207,9 @@ def test_frames_and_snapshots_are_counted_in_one_pass(tmp_path: Path) -> None:
                 key="moved",
                 query="TODO",
                 instants=(day(0),),
-                snapshot=SnapshotPoint(commit=third, base_commit=first, base_value=1),
+                snapshot=SnapshotPoint(
+                    commit=third, base_commit=first, base_value=1, base_limits=SearchLimits().digest
+                ),
             ),
             CountQuery(key="empty", query="TODO", instants=(), snapshot=SnapshotPoint(commit=None)),
             CountQuery(
@@ -205,7 +244,7 @@ def test_a_commit_that_is_not_here_is_incomplete(tmp_path: Path) -> None:
 def test_time_that_runs_out_is_said(tmp_path: Path) -> None:
     repository = built(tmp_path / "repo", [{"a.py": "TODO"}, {"a.py": "TODO TODO"}])
     old, new = commits_of(repository)
-    point = SnapshotPoint(commit=new, base_commit=old, base_value=1)
+    point = SnapshotPoint(commit=new, base_commit=old, base_value=1, base_limits=SearchLimits().digest)
     request = CountRequest(queries=(CountQuery(key="q", query="TODO", instants=(), snapshot=point),))
     cell = GitEngine().count(repository, None, request, timeout_s=0.0).snapshots["q"]
     assert (cell.complete, cell.reason) == (False, "timeout")

@@ -23,6 +23,7 @@ from streams.search.engine import Cell, CountResult, SnapshotPoint
 from tests.unit.streams.events import dispatched, event, request, requested
 
 COMMIT = "a" * 40
+LIMITS, COUNTED_UNDER = "0" * 15 + "1", "0" * 15 + "2"
 
 
 def result(
@@ -37,6 +38,7 @@ def result(
         size_bytes=1000,
         duration_s=0.5,
         matcher_version=1,
+        limits=COUNTED_UNDER,
         engine="git",
     )
 
@@ -223,7 +225,7 @@ def test_a_frame_too_large_for_the_log_is_incomplete_never_cut_silently(
 
 
 def test_a_snapshot_is_asked_with_its_base_and_answered_absolutely() -> None:
-    target = SnapshotTarget(commit=COMMIT, pushed_offset=9, base_commit="b" * 40)
+    target = SnapshotTarget(commit=COMMIT, pushed_offset=9, base_commit="b" * 40, base_limits=LIMITS)
     one = request(
         series=[
             requested("a", [], snapshot=True, base_value=3),
@@ -234,8 +236,8 @@ def test_a_snapshot_is_asked_with_its_base_and_answered_absolutely() -> None:
     )
     task = task_of(dispatched(one))
     assert [query.snapshot for query in count_request([task]).queries] == [
-        SnapshotPoint(commit=COMMIT, base_commit="b" * 40, base_value=3),
-        SnapshotPoint(commit=COMMIT, base_commit="b" * 40),
+        SnapshotPoint(commit=COMMIT, base_commit="b" * 40, base_value=3, base_limits=LIMITS),
+        SnapshotPoint(commit=COMMIT, base_commit="b" * 40, base_limits=LIMITS),
         None,
     ]
     assert commits_of([task]) == {COMMIT}
@@ -247,7 +249,7 @@ def test_a_snapshot_is_asked_with_its_base_and_answered_absolutely() -> None:
         },
     )
     [payload] = completed([task], counted)
-    assert payload.snapshot == SnapshotOutcome(commit=COMMIT, pushed_offset=9)
+    assert payload.snapshot == SnapshotOutcome(commit=COMMIT, pushed_offset=9, limits=COUNTED_UNDER)
     assert [series.snapshot for series in payload.series] == [
         SnapshotCount(value=7),
         SnapshotCount(value=2, incomplete="missing-object"),

@@ -7,10 +7,10 @@ import pytest
 
 from schemas.events import Lane, PlanCause, RecordingRequest, SeriesKind, SnapshotTarget
 from schemas.grid import Interval, TimeUnit
+from streams.bases import Base, rebased
 from streams.insights import requests as asking
 from streams.insights.due import (
     MOST_CAUGHT_UP,
-    Base,
     Due,
     Open,
     due_at,
@@ -180,12 +180,23 @@ def test_plans_say_once_what_was_asked_and_differ_where_it_does() -> None:
     assert recording_plans({}, []) == []
 
 
-def base(value: int, commit: str | None, pushed_offset: int, *, whole: bool = True, matcher: int = 1) -> Base:
-    return Base(value, commit, pushed_offset, matcher, whole)
+LIMITS, OTHER_LIMITS = "0" * 15 + "1", "0" * 15 + "2"
+
+
+def base(
+    value: int,
+    commit: str | None,
+    pushed_offset: int,
+    *,
+    whole: bool = True,
+    matcher: int = 1,
+    limits: str | None = LIMITS,
+) -> Base:
+    return Base(value, commit, pushed_offset, matcher, limits, whole)
 
 
 def test_a_push_asks_by_difference_where_a_whole_count_is_known() -> None:
-    owned = list(owned_series([insight(7, *"abcdef")]).values())
+    owned = list(owned_series([insight(7, *"abcdefgh")]).values())
     named = {one.series.query: one.series.series_id for one in owned}
     known = {
         named["a"]: base(5, OLD, 6),
@@ -193,15 +204,30 @@ def test_a_push_asks_by_difference_where_a_whole_count_is_known() -> None:
         named["c"]: base(5, OLDER, 4),
         named["d"]: base(5, OLD, 6, whole=False),
         named["e"]: base(5, OLD, 6, matcher=2),
+        named["g"]: base(5, OLD, 6, limits=None),
+        named["h"]: base(5, OLD, 5, limits=OTHER_LIMITS),
     }
     target = SnapshotTarget(commit=TIP, pushed_offset=8)
     (request,) = snapshot_requests(3, target, owned, known, 1)
     assert request.lane is Lane.SCHEDULED
-    assert request.snapshot == SnapshotTarget(commit=TIP, pushed_offset=8, base_commit=OLD)
+    assert request.snapshot == SnapshotTarget(
+        commit=TIP, pushed_offset=8, base_commit=OLD, base_limits=LIMITS
+    )
     assert {line.query: line.base_value for line in request.series} == {
-        "a": 5, "b": 0, "c": None, "d": None, "e": None, "f": None,
+        "a": 5, "b": 0, "c": None, "d": None, "e": None, "f": None, "g": None, "h": None,
     }  # fmt: skip
     assert all(line.snapshot and line.frames == [] for line in request.series)
+    assert rebased(request, known, 1) == request
+    (forged, *others) = request.series
+    lied = msgspec.structs.replace(
+        request,
+        series=[msgspec.structs.replace(forged, base_value=10**12), *others],
+        snapshot=SnapshotTarget(commit=TIP, pushed_offset=8, base_commit=TIP, base_limits=OTHER_LIMITS),
+    )
+    assert rebased(lied, known, 1) == request, "only what is known is a base"
+    unknown = rebased(lied, {}, 1)
+    assert unknown.snapshot == target
+    assert [line.base_value for line in unknown.series] == [None] * 8
 
 
 def test_a_push_that_was_counted_is_not_asked_again_and_a_capture_has_no_base() -> None:
