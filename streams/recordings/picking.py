@@ -110,9 +110,12 @@ class LanePicker:
         left = self.share.in_turn(by_flow)
         wanted = room - len(picked.requests)
         queues: dict[Flow, list[tuple[DispatchedRequest, float]]] = {}
+        size = wanted
         while left and sum(map(len, queues.values())) < wanted:
-            chunk, left = left[:wanted], left[wanted:]
+            chunk, left = left[:size], left[size:]
             queues.update(self._queues(place, [by_flow[flow] for flow in chunk], wanted, picked))
+            # Groups of removed repositories have nothing for as long as these are gone: many are passed at once.
+            size = min(2 * size, max(wanted, _LARGEST_PAGE // 4))
         for flow, one in self.share.chosen(queues, wanted):
             picked.requests.append((one, flow))
 
