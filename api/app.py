@@ -43,6 +43,7 @@ from infra.postgres.connect import engine as make_engine
 from infra.postgres.role import Role
 from infra.settings import Settings
 from projections.reading import Reader
+from streams.hands import search_limits
 
 PUBLISH_TIMEOUT_S: Final = 10.0
 """Somebody waits for the answer: the API gives up on a broker sooner than an agent."""
@@ -107,7 +108,7 @@ def make_context(
         publisher=publisher,
         log=log,
         limits=limits,
-        previewer=Previewer(settings.home),
+        previewer=Previewer(settings.home, limits=search_limits(settings)),
         version=product_version(),
     )
     return AppContext(

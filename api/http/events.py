@@ -132,6 +132,11 @@ class EventsEndpoint:
             for name, value in (("source", source), ("id", event_id))
             if not value
         ]
+        problems += [
+            FieldProblem(name, "has U+0000 in it, which no event may have")
+            for name, value in (("source", source), ("id", event_id))
+            if "\0" in value
+        ]
         wait_s = _seconds(given.get("wait", "0"))
         if wait_s is None:
             problems.append(FieldProblem("wait", f"has to be seconds from 0 to {MAX_WAIT_S:g}"))

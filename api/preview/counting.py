@@ -17,7 +17,7 @@ import structlog
 
 from api.preview.sample import Counted, Place, Sample, ended_in_time, request_of
 from schemas.events import SeriesDefinition
-from streams.search.engine import EngineError, GitEngine
+from streams.search.engine import EngineError, GitEngine, SearchLimits
 from streams.search.query import QueryError
 
 _GRACE_S: Final = 0.25
@@ -36,13 +36,18 @@ class PreviewPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Previewer:
-    """Counts samples of one process; mirrors are below ``home``. Thread-safe."""
+    """Counts samples of one process; mirrors are below ``home``, ``limits`` are the workers'. Thread-safe."""
 
-    def __init__(self, home: Path, policy: PreviewPolicy = PreviewPolicy()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        home: Path,
+        policy: PreviewPolicy = PreviewPolicy(),  # noqa: B008
+        limits: SearchLimits = SearchLimits(),  # noqa: B008
+    ) -> None:
         self.home = home
         self.policy = policy
         # One reader of blobs each: people who read pages share this process.
-        self._engine = GitEngine(readers=1)
+        self._engine = GitEngine(limits, readers=1)
         self._places = BoundedSemaphore(policy.at_once)
         self._threads = ThreadPoolExecutor(policy.at_once, thread_name_prefix="preview")
 

@@ -272,6 +272,8 @@ def test_what_was_never_seen_and_what_is_not_asked_right(api: Api) -> None:
         ("?source=a", "id"),
         ("?source=a&id=b&wait=31", "wait"),
         ("?source=a&id=b&wait=nan", "wait"),
+        ("?source=a&id=b%00", "id"),
+        ("?source=%00&id=b", "source"),
     ):
         refused = api.http.get(f"/events{query}", headers=headers)
         assert refused.status_code == 400

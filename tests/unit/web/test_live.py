@@ -69,6 +69,30 @@ def test_a_change_is_told_once_and_what_the_page_knows_is_not() -> None:
     _run(scene())
 
 
+def test_looks_that_take_long_take_half_of_the_time_at_most() -> None:
+    bell, taken_s = Bell(), []
+
+    async def slow() -> str:
+        began_s = time.monotonic()
+        await asyncio.sleep(0.1)
+        bell.ring()  # something moves meanwhile, every time
+        taken_s.append(time.monotonic() - began_s)
+        return f"state {len(taken_s)}"
+
+    async def scene() -> float:
+        hub = LiveHub(bell, _PATIENT)
+        stream = hub.stream("a", slow, known="")
+        began_s = time.monotonic()
+        while len(taken_s) < 6:
+            await _told(stream)
+        hub.close()
+        return time.monotonic() - began_s
+
+    whole_s = _run(scene())
+    # The first look is the stream's own, the last one is not followed by a rest.
+    assert whole_s >= 2 * sum(taken_s[1:-1]) + taken_s[-1]
+
+
 def test_who_comes_late_is_told_what_he_missed() -> None:
     async def scene() -> None:
         hub = LiveHub(Bell(), _PATIENT)
