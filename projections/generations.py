@@ -27,6 +27,12 @@ from schemas.errors import MillstreamError
 DENIED_SETTING: Final = "millstream.denied_repositories"
 """The transaction setting that row security reads: a bigint[] literal; unset hides every row."""
 READERS: Final = (Role.APP, Role.WORKER)
+APP_SEES: Final = {
+    housekeeping.DEAD_LETTERS.name: 'topic, partition, "offset", path',
+    housekeeping.CHECKPOINTS.name: "topic, partition, cluster_id, topic_id, epoch, next_offset, last_offset, "
+    "last_crc32, last_append_time, applied_at, state",
+}
+"""Columns that the app may read of tables that it may not read whole."""
 
 _POLICY: Final = (
     "nullif(current_setting('{setting}', true), '') is not null and {column} not in "
@@ -72,6 +78,7 @@ def fingerprint(projection: Projection) -> str:
     statements = [*_tables_ddl(projection.metadata.sorted_tables)]
     statements += _tables_ddl(housekeeping.METADATA.sorted_tables)
     statements += [f"{table}.{column}" for table, column in sorted(projection.restricted.items())]
+    statements += [f"{table}: {columns}" for table, columns in APP_SEES.items()]
     return hashlib.sha256("\n".join(statements).encode()).hexdigest()
 
 
@@ -205,12 +212,11 @@ def build(connection: Connection, projection: Projection, schema: str, number: i
     connection.execute(text(f'grant select on all tables in schema "{schema}" to {readers}'))
     # Dead letters and quarantine hold foreign bytes, unchecked and of any repository: for operators only. That a
     # record is a dead letter, and by which field, whoever published it may know.
-    for name in (housekeeping.DEAD_LETTERS.name, housekeeping.QUARANTINE.name):
+    # Why a partition stopped may quote a row.
+    for name in (housekeeping.QUARANTINE.name, *APP_SEES):
         connection.execute(text(f'revoke select on "{schema}".{name} from {Role.APP.database_name}'))
-    columns = 'topic, partition, "offset", path'
-    connection.execute(
-        text(f'grant select ({columns}) on "{schema}".dead_letters to {Role.APP.database_name}')
-    )
+    for name, granted in APP_SEES.items():
+        connection.execute(text(f'grant select ({granted}) on "{schema}".{name} to {Role.APP.database_name}'))
     placed.execute(
         insert(housekeeping.GENERATION).values(
             projection=projection.name,

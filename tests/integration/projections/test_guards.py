@@ -136,8 +136,10 @@ def test_verdicts_and_what_the_fold_sees(
         with pytest.raises(ProgrammingError) as refused:
             connection.execute(text(f"select value from {owner.schema_name}.dead_letters"))
         assert isinstance(refused.value.orig, errors.InsufficientPrivilege)
-    with app.connect() as connection, pytest.raises(ProgrammingError):
-        connection.execute(text(f"select reason from {owner.schema_name}.quarantine"))
+    for hidden in ("reason from {}.quarantine", "state_reason from {}.checkpoints", "* from {}.checkpoints"):
+        with app.connect() as connection, pytest.raises(ProgrammingError) as refused:
+            connection.execute(text("select " + hidden.format(owner.schema_name)))
+        assert isinstance(refused.value.orig, errors.InsufficientPrivilege)
     with worker.connect() as connection:
         assert "is missing" in verdict(connection, bad).reason
     judging, reading = rows_of(settings, owner), rows_of(settings, other)
