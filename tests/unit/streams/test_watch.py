@@ -50,3 +50,11 @@ def test_what_was_found_to_be_met_is_not_asked_again() -> None:
     late(watch, 5, 0.0, FIRST)
     watch.met.add(FIRST.key)
     assert late(watch, 5, 100.0, FIRST) == []
+
+
+def test_what_was_found_to_be_met_is_forgotten_once_it_is_not_open() -> None:
+    watch = Watch(met={FIRST.key, SECOND.key})
+    assert late(watch, 6, 0.0, FIRST) == []
+    assert watch.met == {FIRST.key}
+    assert late(watch, 6, 1.0) == []
+    assert watch.met == set()
