@@ -14,10 +14,15 @@ from api.cli.query_hints import blanks_note
 from api.cli.rendering import chart_table
 from api.cli.repo_command import WaitTimedOut
 from infra.settings import load_settings
+from schemas.errors import MillstreamError
 
 _POLL_S: Final = 0.5
 _COLOR: Final = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})|var\(--oc-[a-z]+-\d\)")
 _UNITS: Final = ("HOUR", "DAY", "WEEK", "MONTH", "YEAR")
+
+
+class CountingFailed(MillstreamError):
+    """Some of what was waited for has finally no value."""
 
 
 @click.group(epilog="Example: millstream insight list && millstream insight show 'My insight'")
@@ -102,8 +107,8 @@ def create(
         made = answer.create_line_chart_search_insight.view
         for notice in answer.create_line_chart_search_insight.notices:
             click.echo(f"Note: {notice.query!r}: {notice.message}", err=True)
-        if wait:
-            wait_counted(client, made.id, timeout_s)
+        counted = wait_counted(client, made.id, timeout_s) if wait else None
+        if counted is not None:
             made.is_loading_data = False
     if as_json:
         print_json(made.as_json())
@@ -111,6 +116,7 @@ def create(
         click.echo(
             f"{made.title} is insight {made.database_id}. See it: millstream insight show {made.database_id}"
         )
+    raise_what_failed(counted)
 
 
 @insight.command("list", epilog="Example: millstream insight list --find api --json")
@@ -159,19 +165,20 @@ def show(insight_id: str, wait: bool, timeout_s: float, as_json: bool) -> None:
     """
     with connect(load_settings()) as client:
         identity = questions.resolve(client, insight_id)
-        if wait:
-            wait_counted(client, identity, timeout_s)
+        counted = wait_counted(client, identity, timeout_s) if wait else None
         found = questions.whole(client, identity)
     if found is None:
         raise questions.unknown(insight_id)
     if as_json:
         print_json(questions.as_json(found))
+        raise_what_failed(counted)
         return
     console().print(chart_table(found.title, questions.chart_lines(found)))
     if found.is_loading_data:
         done = sum(series.status.done_cells for series in found.data_series)
         planned = sum(series.status.planned_cells for series in found.data_series)
         click.echo(f"Still counting: {done:,} of {planned:,} cells. Wait for the rest: --wait")
+    raise_what_failed(counted)
 
 
 @insight.command(epilog="Example: millstream insight delete 'Old API' --yes")
@@ -198,24 +205,32 @@ def delete(insight_id: str, yes: bool, as_json: bool) -> None:
         click.echo(f"{found.title} ({found.database_id}) is deleted")
 
 
-def wait_counted(client: Client, identity: str, timeout_s: float) -> None:
-    """Return when nothing of the insight is awaited any more. Raises WaitTimedOut."""
+def wait_counted(client: Client, identity: str, timeout_s: float) -> questions.CellsSoFar:
+    """What there is when nothing of the insight is awaited any more. Raises WaitTimedOut."""
     deadline_s = time.monotonic() + timeout_s
     with progress("cells counted") as report:
         while True:
             found = questions.cells(client, identity)
             if found is None:
                 raise questions.unknown(identity)
-            loading, done, planned = found
-            report(done, planned)
-            if not loading:
-                return
+            report(found.done - found.failed, found.planned)
+            if not found.loading:
+                return found
             if time.monotonic() > deadline_s:
                 raise WaitTimedOut(
-                    f"{done:,} of {planned:,} cells are counted after {timeout_s:g} s",
-                    remedy="See that a worker runs (millstream worker), and how far it is: millstream lag.",
+                    f"{found.done:,} of {found.planned:,} cells are counted after {timeout_s:g} s",
+                    remedy="See what it waits for: millstream insight queue, millstream settings list (a rate limit?), millstream lag.",
                 )
             time.sleep(_POLL_S)
+
+
+def raise_what_failed(counted: questions.CellsSoFar | None) -> None:
+    """Raises CountingFailed when cells that were waited for have finally no value."""
+    if counted is not None and counted.failed:
+        raise CountingFailed(
+            f"{counted.failed:,} of {counted.planned:,} cells could not be counted",
+            remedy="millstream insight queue says why; when that is mended: millstream insight retry",
+        )
 
 
 def read_interval(text: str) -> tuple[str, int]:

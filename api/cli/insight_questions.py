@@ -47,7 +47,7 @@ query Insight($id: ID!) {
 PROGRESS: Final = f"""
 query Progress($id: ID!) {{
   insightViews(id: $id, {_EVERYTHING}) {{
-    nodes {{ isLoadingData dataSeries {{ seriesId status {{ plannedCells doneCells }} }} }}
+    nodes {{ isLoadingData dataSeries {{ seriesId status {{ plannedCells doneCells failedCells }} }} }}
   }}
 }}
 """
@@ -70,6 +70,7 @@ class _Camel(msgspec.Struct, rename="camel"):
 class _Status(_Camel):
     planned_cells: int
     done_cells: int
+    failed_cells: int = 0
 
 
 class _Definition(_Camel):
@@ -281,14 +282,27 @@ def whole(client: Client, identity: str) -> Insight | None:
     return nodes[0] if nodes else None
 
 
-def cells(client: Client, identity: str) -> tuple[bool, int, int] | None:
-    """(still loading, cells done, cells planned), each series counted once; None when there is no such insight."""
+class CellsSoFar(msgspec.Struct, frozen=True):
+    """How far an insight is, each series counted once. ``done`` have an outcome; of these ``failed`` have no value."""
+
+    loading: bool
+    planned: int
+    done: int
+    failed: int
+
+
+def cells(client: Client, identity: str) -> CellsSoFar | None:
+    """How far it is; None when there is no such insight."""
     nodes = client.ask(PROGRESS, {"id": identity}, _Progress).insight_views.nodes
     if not nodes:
         return None
     by_series = {line.series_id[:66]: line.status for line in nodes[0].data_series}
-    done = sum(status.done_cells for status in by_series.values())
-    return nodes[0].is_loading_data, done, sum(status.planned_cells for status in by_series.values())
+    return CellsSoFar(
+        loading=nodes[0].is_loading_data,
+        planned=sum(status.planned_cells for status in by_series.values()),
+        done=sum(status.done_cells for status in by_series.values()),
+        failed=sum(status.failed_cells for status in by_series.values()),
+    )
 
 
 def as_json(insight: Insight) -> dict[str, object]:

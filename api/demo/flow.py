@@ -129,13 +129,13 @@ def _on(
             questions.INSIGHT, {"id": view.id}, questions.InsightViewsAnswer
         ).insight_views.nodes[0]
         chain = read_chain(system.settings, int(found.database_id))
+        page = f"{system.base_url}/insights/{found.database_id}"
+        times = Times(download_s=system.download_s, start_s=system.start_s, work_s=0.0)
+        figures, witness = collect(found, chain, wish, new=new, paths=paths, lag=lag, page=page, times=times)
+        console.print(chart_table(figures.title, lines_of(figures)))
         present = _present(client, system, choice, view.id, report)
-    times = Times(download_s=system.download_s, start_s=system.start_s, work_s=0.0)
-    page = f"{system.base_url}/insights/{found.database_id}"
-    figures, witness = collect(found, chain, wish, new=new, paths=paths, lag=lag, page=page, times=times)
     times = msgspec.structs.replace(times, work_s=time.monotonic() - began)
     figures = msgspec.structs.replace(figures, times=times, present=present)
-    console.print(chart_table(figures.title, lines_of(figures)))
     # What was joined goes on after --exit, and so does its page.
     link = None if wanted.exit_at_end and not system.joined else make_login_link(home, page)
     for line in told(

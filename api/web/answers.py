@@ -229,7 +229,7 @@ def insight(view: View) -> Insight:
         series=_at_one_time(series),
         loading=view.is_loading_data,
         progress=Progress(
-            done=sum(line.status.done_cells + line.status.failed_cells for line in lines),
+            done=sum(line.status.done_cells for line in lines),
             planned=sum(line.status.planned_cells for line in lines),
         ),
         unit=scope.unit,

@@ -194,7 +194,10 @@ def items(operation: Operation, views: Sequence[View]) -> list[Item]:
             percent = None
             if counts is not None and counts.planned_cells:
                 percent = 100 * counts.done_cells // counts.planned_cells
-            status = _status(view, jobs[view.id], positions.get(view.id), percent, operation.now)
+            mended = counts is not None and not counts.failed_cells and not counts.open_cells
+            status = _status(
+                view, jobs[view.id], positions.get(view.id), percent, operation.now, mended=mended
+            )
             found.append(_item(view, line, place, status))
     return found
 
@@ -211,8 +214,19 @@ def _item(view: View, line: SeriesDefinition, place: int, status: Status) -> Ite
     )
 
 
-def _status(view: View, jobs: Backfill, position: int | None, percent: int | None, now: datetime) -> Status:
+def _status(
+    view: View,
+    jobs: Backfill,
+    position: int | None,
+    percent: int | None,
+    now: datetime,
+    *,
+    mended: bool,
+) -> Status:
+    """``mended``: every cell has a value by now, whatever became of the requests that first asked for it."""
     state = state_of(view.planned, jobs)
+    if mended and state == "FAILED":
+        state = "COMPLETED"
     ended_at = jobs.ended_at if state in ("COMPLETED", "FAILED") else None
     runtime = None if jobs.started_at is None else (ended_at or now) - jobs.started_at
     return Status(
@@ -224,7 +238,9 @@ def _status(view: View, jobs: Backfill, position: int | None, percent: int | Non
         created_at=jobs.created_at or view.planned_at,
         started_at=jobs.started_at,
         completed_at=ended_at,
-        errors=[f"{reason}: {count:,} request{'s' * (count != 1)}" for reason, count in jobs.reasons.items()][
+        errors=[]
+        if mended
+        else [f"{reason}: {count:,} request{'s' * (count != 1)}" for reason, count in jobs.reasons.items()][
             :20
         ],
         runtime=None if runtime is None else f"{max(0.0, runtime.total_seconds()):.1f}s",
