@@ -9,6 +9,8 @@ from schemas.errors import MillstreamError
 
 TRANSPORTS: Final = ("file", "https", "ssh")
 _SCP_LIKE: Final = re.compile(r"^(?:[A-Za-z0-9._~-]+@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!//|:)[^\s]+$")
+_SCHEME: Final = re.compile(r"(?i)(data|file|ftps?|git|https?|javascript|mailto|ssh):")
+"""What stands before a colon and is no host."""
 _USER_INFO: Final = re.compile(r"(?<=//)[^/@\s]+@")
 
 
@@ -38,7 +40,7 @@ def check_clone_url(url: str) -> None:
             "invalid-url", f"{shown!r} is no clone URL", remedy="Register it with a correct clone URL."
         )
     if "://" not in url:
-        if _SCP_LIKE.match(url):
+        if _SCP_LIKE.match(url) and not _SCHEME.match(url):
             return
         raise CloneRefused(
             "transport-refused",

@@ -32,6 +32,8 @@ def test_file_https_and_ssh_are_followed(url: str) -> None:
         ("--upload-pack=touch /tmp/x", "invalid-url"),
         ("-oProxyCommand=id:a", "invalid-url"),
         ("/srv/a.git", "transport-refused"),
+        ("javascript:alert(1)", "transport-refused"),
+        ("https:example.org", "transport-refused"),
         ("https://user:secret@example.org/a.git", "credentials-in-url"),
         ("https://token@example.org/a.git", "credentials-in-url"),
         ("https://[x", "invalid-url"),
