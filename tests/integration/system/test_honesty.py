@@ -71,15 +71,16 @@ def _view(system: RunningSystem, identifier: str) -> Any:
 
 def test_a_sum_with_a_hole_is_a_lower_bound_and_says_so(system: RunningSystem, insight: str) -> None:
     series = _view(system, insight)["dataSeries"][0]
-    # whole: 2, 3, 3; holed: 1, then a missing object beside that 1; zero: 0
-    assert series["values"] == [3, 4, 4]
-    assert series["complete"] == [True, False, False]
+    # whole: 2, 3, 3; holed: 1, then a missing object beside that 1; zero: 0; and the newest state as the last frame
+    assert series["values"] == [3, 4, 4, 4]
+    assert series["complete"] == [True, False, False, False]
     assert [(point["value"], point["complete"]) for point in series["points"]] == [
         (3, True),
         (4, False),
         (4, False),
+        (4, False),
     ]
-    assert [point["reasons"] for point in series["incompletePoints"]] == [["missing-object"]] * 2
+    assert [point["reasons"] for point in series["incompletePoints"]] == [["missing-object"]] * 3
 
 
 def test_hole_zero_and_absence_differ_per_repository(system: RunningSystem, insight: str) -> None:
@@ -91,9 +92,9 @@ def test_hole_zero_and_absence_differ_per_repository(system: RunningSystem, insi
         for entry in series["perRepository"]
     }
     assert found == {
-        "honesty.test/whole": [(2, True, None), (3, True, None), (3, True, None)],
-        "honesty.test/holed": [(1, True, None), (1, False, "missing-object"), (1, False, "missing-object")],
-        "honesty.test/zero": [(0, True, None)] * 3,
+        "honesty.test/whole": [(2, True, None), *[(3, True, None)] * 3],
+        "honesty.test/holed": [(1, True, None), *[(1, False, "missing-object")] * 3],
+        "honesty.test/zero": [(0, True, None)] * 4,
     }
 
 
