@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from bench.running import SOURCE, register, running, until
+from bench.running import FRAMES, UNIT, ask, is_counted, register, running, until
 from bench.small_repositories import WORD, occurrences, small_repositories
 from infra.kafka.admin import KafkaAdmin
 from infra.kafka.producer import Publisher
@@ -28,18 +28,13 @@ from infra.postgres.role import Role
 from infra.settings import Settings
 from projections.reading import Reader
 from projections.series_points import queries as series_points
-from schemas.codec import new_event
-from schemas.events import InsightCreated, SeriesDefinition
-from schemas.grid import Interval, TimeUnit
-from schemas.ids import SeriesIdentity, aggregate_id, series_id
+from schemas.grid import Interval
 from schemas.topics import Topic
 from streams.hands import search_limits
 from streams.recordings.counter import Counted, CountTask
 from streams.recordings.pool import CountingPool
 from streams.search.engine import CountQuery, CountRequest
 
-FRAMES: Final = 12
-UNIT: Final = TimeUnit.MONTH
 _WAIT_S: Final = 1_800.0
 _AGES_DAYS: Final = (365, 180, 7)
 
@@ -88,33 +83,9 @@ def _through_the_system(
     """Seconds from ``insight.created`` on the log to the last cell visible; the counts are checked afterwards."""
     # The label makes the series another one: nothing of it was counted before.
     query = WORD if label == "all" else f"{WORD}.call" if label == "few" else f"= {WORD}"
-    repositories = sorted(ids)
-    identity = SeriesIdentity(query=query, unit=UNIT.value, repositories=repositories)
-    line = SeriesDefinition(
-        series_id=series_id(identity),
-        label=label,
-        query=query,
-        unit=UNIT,
-        value=1,
-        repositories=repositories,
-    )
-    payload = InsightCreated(
-        insight_id=aggregate_id("insight", "bench", label),
-        title=label,
-        creator="bench",
-        created_at=now,
-        series=[line],
-        frames=FRAMES,
-    )
-    publisher.publish([new_event(payload, source=SOURCE, time=now)])
+    line = ask(query, ids, publisher, now)
     began_s = time.perf_counter()
-
-    def visible() -> bool:
-        with reader.snapshot(("series_points",)) as snapshot:
-            found = series_points.progress(snapshot.connection, [line.series_id]).get(line.series_id)
-        return found is not None and found.repositories == len(ids) and found.open_cells == 0
-
-    until(visible, f"the cells of {label}", _WAIT_S, poll_s=0.1)
+    until(lambda: is_counted(reader, line), f"the cells of {label}", _WAIT_S, poll_s=0.1)
     took_s = time.perf_counter() - began_s
     _check(line.series_id, ids, now, reader)
     return took_s

@@ -24,7 +24,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from bench.running import SOURCE, register, running, until
+from bench.running import FRAMES, SOURCE, UNIT, ask, is_counted, register, running, until
 from bench.sample import sample_repository
 from infra.kafka.producer import Publisher
 from infra.postgres.connect import engine as make_engine
@@ -34,20 +34,18 @@ from projections.series_points import queries as series_points
 from schemas.codec import new_event
 from schemas.envelope import Event
 from schemas.events import (
-    InsightCreated,
     RepositoryRefreshRequested,
     SearchCompleted,
     SeriesDefinition,
     SeriesResult,
 )
-from schemas.grid import Interval, TimeUnit
-from schemas.ids import SeriesIdentity, aggregate_id, derived_event_id, series_id, stable_id
+from schemas.grid import Interval
+from schemas.ids import SeriesIdentity, derived_event_id, series_id, stable_id
 from tests.support.repositories import git
 
 REPOSITORIES: Final = 500
 """Cells of one watched series: about a second's worth of events."""
 LOOK_S: Final = 0.02
-UNIT: Final = TimeUnit.MONTH
 _SAMPLES: Final = 6
 _WAIT_S: Final = 60.0
 _PUSH_WORD: Final = "moved_by_a_push"
@@ -213,43 +211,19 @@ class Backfill:
         number = 0
         while not self._over.is_set():
             number += 1
-            line = _ask(f"# {number}", self._repositories, self._publisher)
+            line = ask(f"# {number}", self._repositories, self._publisher)
             until(lambda line=line: self._over.is_set() or self._done(line), "a backfill", poll_s=0.05)  # type: ignore[misc]
 
     def _done(self, line: SeriesDefinition) -> bool:
-        with self._reader.snapshot(("series_points",)) as snapshot:
-            found = series_points.progress(snapshot.connection, [line.series_id]).get(line.series_id)
-        if found is None or found.repositories < len(self._repositories) or found.open_cells:
+        if not is_counted(self._reader, line):
             return False
-        self.cells += len(self._repositories) * 12
+        self.cells += len(self._repositories) * FRAMES
         return True
-
-
-def _ask(query: str, repositories: list[int], publisher: Publisher) -> SeriesDefinition:
-    now = datetime.now(UTC)
-    identity = SeriesIdentity(query=query, unit=UNIT.value, repositories=repositories)
-    line = SeriesDefinition(
-        series_id=series_id(identity),
-        label=query,
-        query=query,
-        unit=UNIT,
-        value=1,
-        repositories=repositories,
-    )
-    payload = InsightCreated(
-        insight_id=aggregate_id("insight", "bench", query),
-        title=query,
-        creator="bench",
-        created_at=now,
-        series=[line],
-    )
-    publisher.publish([new_event(payload, source=SOURCE, time=now)])
-    return line
 
 
 def _push(path: Path, repository: int, place: int, publisher: Publisher, reader: Reader) -> float:
     """Milliseconds from a commit to the sum that counts it. The first push also asks for the series."""
-    line = _ask(_PUSH_WORD, [repository], publisher) if place == 0 else None
+    line = ask(_PUSH_WORD, [repository], publisher) if place == 0 else None
     identity = series_id(SeriesIdentity(query=_PUSH_WORD, unit=UNIT.value, repositories=[repository]))
     if line is not None:
         until(lambda: _sum(reader, identity) is not None, "the first snapshot")

@@ -1,4 +1,4 @@
-"""A whole system of its own for a benchmark: stack, projector and worker, gone afterwards."""
+"""A whole system of its own for a benchmark: stack, projector and worker, gone afterwards; and what is asked of it."""
 
 import os
 import subprocess
@@ -19,11 +19,15 @@ from infra.settings import Settings
 from projections.generations import NotProjected
 from projections.reading import Reader
 from projections.repositories import queries as repository_rows
+from projections.series_points import queries as series_points
 from schemas.codec import new_event
-from schemas.events import RepositoryRegistered
-from schemas.ids import repository_id
+from schemas.events import InsightCreated, RepositoryRegistered, SeriesDefinition
+from schemas.grid import TimeUnit
+from schemas.ids import SeriesIdentity, aggregate_id, repository_id, series_id
 
 SOURCE: Final = "//millstream/bench"
+FRAMES: Final = 12
+UNIT: Final = TimeUnit.MONTH
 WAIT_S: Final = 120.0
 _POLL_S: Final = 0.005
 
@@ -54,6 +58,39 @@ def register(
 
     until(ready, "the repositories to be ready", wait_s, poll_s=1.0 if len(ids) > 500 else _POLL_S)
     return ids
+
+
+def ask(
+    query: str, repositories: Sequence[int], publisher: Publisher, now: datetime | None = None
+) -> SeriesDefinition:
+    """Publish an insight of one series, by months, over ``repositories``; its line. Each query is a series of its own."""
+    at = now if now is not None else datetime.now(UTC)
+    listed = sorted(repositories)
+    line = SeriesDefinition(
+        series_id=series_id(SeriesIdentity(query=query, unit=UNIT.value, repositories=listed)),
+        label=query,
+        query=query,
+        unit=UNIT,
+        value=1,
+        repositories=listed,
+    )
+    payload = InsightCreated(
+        insight_id=aggregate_id("insight", "bench", query),
+        title=query,
+        creator="bench",
+        created_at=at,
+        series=[line],
+        frames=FRAMES,
+    )
+    publisher.publish([new_event(payload, source=SOURCE, time=at)])
+    return line
+
+
+def is_counted(reader: Reader, line: SeriesDefinition) -> bool:
+    """Whether every repository of ``line`` is planned and no cell of it is open."""
+    with reader.snapshot(("series_points",)) as snapshot:
+        found = series_points.progress(snapshot.connection, [line.series_id]).get(line.series_id)
+    return found is not None and found.repositories == len(line.repositories or ()) and found.open_cells == 0
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from bench.running import SOURCE, register, running, until
+from bench.running import FRAMES, UNIT, ask, is_counted, register, running, until
 from bench.sample import sample_repository
 from infra.kafka.producer import Publisher
 from infra.postgres.connect import engine as make_engine
@@ -27,17 +27,12 @@ from infra.postgres.role import Role
 from infra.settings import Settings
 from projections.reading import Reader
 from projections.series_points import queries as series_points
-from schemas.codec import new_event
-from schemas.events import InsightCreated, SeriesDefinition
-from schemas.grid import Interval, TimeUnit
-from schemas.ids import SeriesIdentity, aggregate_id, series_id
+from schemas.grid import Interval
 from streams.hands import search_limits
 from streams.recordings.counter import Counted, CountTask
 from streams.recordings.pool import CountingPool
 from streams.search.engine import CountQuery, CountRequest
 
-FRAMES: Final = 12
-UNIT: Final = TimeUnit.MONTH
 SAMPLES: Final = 12
 QUERIES: Final = ("return", "import", "class", "self", "assert", "TODO", "except", "yield")
 
@@ -109,33 +104,13 @@ async def _engine_alone(pool: CountingPool, ids: Mapping[int, Path], query: str)
 def _whole_system(
     ids: Mapping[int, Path], publisher: Publisher, reader: Reader, query: str
 ) -> tuple[Values, float]:
-    repositories = sorted(ids)
-    series = series_id(SeriesIdentity(query=query, unit=UNIT, repositories=repositories))
-    definition = SeriesDefinition(
-        series_id=series, label=query, query=query, unit=UNIT, value=1, repositories=repositories
-    )
-    now = datetime.now(UTC)
-    payload = InsightCreated(
-        insight_id=aggregate_id("insight", "bench", query),
-        title=query,
-        creator="bench",
-        created_at=now,
-        series=[definition],
-        frames=FRAMES,
-    )
-    publisher.publish([new_event(payload, source=SOURCE, time=now)])
+    line = ask(query, list(ids), publisher)
     started = time.perf_counter()
-
-    def visible() -> bool:
-        with reader.snapshot(("series_points",)) as snapshot:
-            found = series_points.progress(snapshot.connection, [series]).get(series)
-        return found is not None and found.repositories == len(ids) and found.open_cells == 0
-
-    until(visible, f"the cells of {query!r}")
+    until(lambda: is_counted(reader, line), f"the cells of {query!r}")
     system_s = time.perf_counter() - started
     values: Values = {number: [] for number in ids}
     with reader.snapshot(("series_points",)) as snapshot:
-        for cell in series_points.per_repository(snapshot.connection, series):
+        for cell in series_points.per_repository(snapshot.connection, line.series_id):
             values[cell.repository_id].append(int(cell.value or 0))
     return values, system_s
 
