@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
+import msgspec
 from sqlalchemy import Engine
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,25 +24,30 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 from api import web
+from api.auth.directory import Directory
 from api.auth.guard import GatePolicy, Guard, WriteCheck
+from api.auth.proxy import TrustedProxy
 from api.auth.sessions import Sessions
 from api.auth.tokens import admin_token
 from api.context import AppContext
 from api.graphql.execute import GraphQLService
 from api.graphql.limits import OperationLimits
 from api.graphql.operation import Services
-from api.http import events, graphql, health, login
+from api.http import events, graphql, health, login, uploads
 from api.http.bodies import Bodies, BodyPolicy
 from api.http.headers import SecurityHeaders
 from api.http.live import LiveHub
 from api.http.measuring import Measuring
 from api.http.refusals import refusal
 from api.logged import LoggedEvents
+from api.monitoring import Monitoring
+from api.operating import Operating
 from api.preview.counting import Previewer
 from infra.kafka.producer import Publisher
 from infra.postgres.connect import engine as make_engine
 from infra.postgres.role import Role
 from infra.settings import Settings
+from infra.vault import Vaults
 from projections.reading import Reader
 from streams.hands import search_limits
 
@@ -68,12 +74,15 @@ def create_app(
         client_id="millstream-api",
     )
     log = LoggedEvents(settings)
-    context = make_context(settings, reader, publisher, log, limits or OperationLimits())
+    operating = Operating(settings)
+    vaults = Vaults(settings, Role.APP)
+    context = make_context(settings, reader, publisher, log, operating, limits or OperationLimits(), vaults)
     routes = [
         *graphql.routes(context),
         *events.routes(context),
         *health.routes(context, health.readiness(settings, reader)),
         *login.routes(context),
+        *uploads.routes(context),
         Mount("/static", StaticFiles(directory=web.STATIC), name="static"),
         *web.routes(context),
     ]
@@ -88,19 +97,32 @@ def create_app(
                 token=admin_token(settings.home),
                 sessions=context.sessions,
                 policy=GatePolicy(hosts=frozenset(settings.allowed_hosts)),
+                directory=context.directory,
+                proxy=TrustedProxy.of_settings(settings),
             ),
-            Middleware(Bodies, policy=bodies or BodyPolicy()),
-            Middleware(WriteCheck),
+            Middleware(Bodies, policy=_streaming(bodies or BodyPolicy())),
+            Middleware(WriteCheck, asking_paths=graphql.PATHS),
         ],
         exception_handlers={HTTPException: _refused, Exception: _broken},
-        lifespan=_lifespan(engine, reader, publisher, log, on_start),
+        lifespan=_lifespan(engine, reader, publisher, log, operating, vaults, on_start),
     )
     app.state.live = context.live
     return app
 
 
+def _streaming(bodies: BodyPolicy) -> BodyPolicy:
+    """With the addresses whose bodies are not read whole."""
+    return msgspec.structs.replace(bodies, streamed_prefixes=uploads.PATHS)
+
+
 def make_context(
-    settings: Settings, reader: Reader, publisher: Publisher, log: LoggedEvents, limits: OperationLimits
+    settings: Settings,
+    reader: Reader,
+    publisher: Publisher,
+    log: LoggedEvents,
+    operating: Operating,
+    limits: OperationLimits,
+    vaults: Vaults | None = None,
 ) -> AppContext:
     """What endpoints and pages share; also for callers without HTTP."""
     services = Services(
@@ -109,7 +131,10 @@ def make_context(
         log=log,
         limits=limits,
         previewer=Previewer(settings.home, limits=search_limits(settings)),
+        operating=operating,
+        vaults=vaults or Vaults(settings, Role.APP),
         version=product_version(),
+        monitoring=Monitoring.of(settings, reader),
     )
     return AppContext(
         settings=settings,
@@ -119,6 +144,7 @@ def make_context(
         templates=Jinja2Templates(directory=web.TEMPLATES),
         execute_graphql=GraphQLService(services),
         live=LiveHub(reader),
+        directory=Directory(reader),
         version=services.version,
     )
 
@@ -132,7 +158,13 @@ def product_version() -> str:
 
 
 def _lifespan(
-    engine: Engine, reader: Reader, publisher: Publisher, log: LoggedEvents, on_start: Callable[[], None]
+    engine: Engine,
+    reader: Reader,
+    publisher: Publisher,
+    log: LoggedEvents,
+    operating: Operating,
+    vaults: Vaults,
+    on_start: Callable[[], None],
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -142,6 +174,8 @@ def _lifespan(
         finally:
             publisher.close()
             log.close()
+            operating.close()
+            vaults.close()
             reader.close()
             engine.dispose()
 

@@ -19,6 +19,7 @@ from typing import Protocol
 import msgspec
 from starlette.templating import Jinja2Templates
 
+from api.auth.directory import Directory
 from api.auth.sessions import Sessions
 from api.auth.user import User
 from api.http.live import LiveHub
@@ -65,4 +66,5 @@ class AppContext:
     templates: Jinja2Templates
     execute_graphql: GraphQLExecutor
     live: LiveHub
+    directory: Directory
     version: str

@@ -9,7 +9,7 @@ from infra.kafka.consumer import LogReader
 from infra.kafka.errors import KafkaError
 from infra.settings import Settings
 from schemas.codec import decode
-from schemas.envelope import Event, Position
+from schemas.envelope import Event, Position, Record
 from schemas.errors import MustStop
 
 _CLIENT: Final = "millstream-api-look"
@@ -26,16 +26,20 @@ class LoggedEvents:
 
     def at(self, position: Position) -> Event | None:
         """The event at a position; None when the log does not hold it any more, or cannot be read now."""
-        with self._lock:
-            try:
-                if self._reader is None:
-                    self._reader = LogReader(self._settings, client_id=_CLIENT)
-                record = self._reader.read_one(position.topic, position.partition, position.offset)
-            except (KafkaError, MustStop) as error:
-                _log.warning("event_not_read_back", position=str(position), error=str(error))
-                return None
+        try:
+            record = self.record(position)
+        except (KafkaError, MustStop) as error:
+            _log.warning("event_not_read_back", position=str(position), error=str(error))
+            return None
         found = None if record is None else decode(record)
         return found if isinstance(found, Event) else None
+
+    def record(self, position: Position) -> Record | None:
+        """The record at a position; None when the log does not hold it. Raises KafkaError, MustStop."""
+        with self._lock:
+            if self._reader is None:
+                self._reader = LogReader(self._settings, client_id=_CLIENT)
+            return self._reader.read_one(position.topic, position.partition, position.offset)
 
     def close(self) -> None:
         """Let go of the connection."""

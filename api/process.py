@@ -13,9 +13,11 @@ import uvicorn
 from api.app import create_app
 from api.auth.tokens import TOKEN_FILE, admin_token
 from api.http.live import LiveHub
+from infra.installation import refuse_unsound
 from infra.logging import configure_from
 from infra.settings import Settings
 from schemas.errors import MillstreamError
+from schemas.shapes import learn_all
 
 ADDRESS_FILE: Final = "api.json"
 _log = structlog.get_logger()
@@ -36,8 +38,10 @@ def run(settings: Settings) -> None:
         BindRefused: the address is not loopback and no setting allows that.
         PortTaken: with the remedy.
     """
+    learn_all()
     configure_from(settings, "api")
     check_bind(settings)
+    refuse_unsound(settings)
     admin_token(settings.home)
     listening = listen(settings)
     host, port = listening.getsockname()[:2]
@@ -80,13 +84,27 @@ class _Server(uvicorn.Server):
 
 
 def check_bind(settings: Settings) -> None:
-    """Raises BindRefused unless the address is loopback, or the settings allow others."""
-    if settings.bind_beyond_loopback or is_loopback(settings.bind_host):
+    """Raises BindRefused unless the address is loopback, or the settings allow others and say how who comes from there is known."""
+    if is_loopback(settings.bind_host):
         return
-    raise BindRefused(
-        f"{settings.bind_host} can be reached from other machines",
-        remedy="Listen on 127.0.0.1, or set MILLSTREAM_BIND_BEYOND_LOOPBACK=true and put TLS in front.",
-    )
+    if not settings.bind_beyond_loopback:
+        raise BindRefused(
+            f"{settings.bind_host} can be reached from other machines",
+            remedy="Listen on 127.0.0.1, or set MILLSTREAM_BIND_BEYOND_LOOPBACK=true and put TLS in front.",
+        )
+    if not settings.auth_providers:
+        raise BindRefused(
+            f"{settings.bind_host} can be reached from other machines, and no way is configured by which they prove who they are",
+            remedy="Set MILLSTREAM_AUTH_PROVIDERS=tokens (of accounts), or proxy with MILLSTREAM_AUTH_PROXY_HEADER and "
+            "MILLSTREAM_AUTH_PROXY_ADDRESSES.",
+        )
+    if "proxy" in settings.auth_providers and not (
+        settings.auth_proxy_header and settings.auth_proxy_addresses
+    ):
+        raise BindRefused(
+            "a proxy is to say who asks, and it is not named",
+            remedy="Set MILLSTREAM_AUTH_PROXY_HEADER (its header) and MILLSTREAM_AUTH_PROXY_ADDRESSES (where it is).",
+        )
 
 
 def is_loopback(host: str) -> bool:

@@ -3,9 +3,10 @@
     python -m bench.fanout [--repositories 10000] [--small 1000]
 
 Small bare repositories are generated and registered with a stack of its own. Then one insight over ``--small`` of them and one
-over all are created, and timed from ``insight.created`` appended to the last cell visible. Beside them the engine alone
-counts the same repositories in as many processes as the worker has handlers. Every count is asserted.
-``overhead_ratio`` is engine over system; ``growth`` is the rate over all beside the rate over the small number.
+over all are created, and timed from ``insight.created`` appended to the last cell visible. Then all is stopped, and the engine alone
+counts the same repositories in as many processes as the worker had handlers. Every count is asserted.
+``overhead_ratio`` is engine over system; ``growth`` is the rate over all beside the rate over the small number. ``cpu_ms_per_repository`` (``small_…``: of the small number)
+says who spends what on the way, which a busy machine blurs less than a rate (git's time is part of ``counting``).
 """
 
 import argparse
@@ -19,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from bench.running import FRAMES, UNIT, ask, is_counted, register, running, until
+from bench.running import FRAMES, UNIT, ask, cpu_s, is_counted, register, running, until
 from bench.small_repositories import WORD, occurrences, small_repositories
 from infra.kafka.admin import KafkaAdmin
 from infra.kafka.producer import Publisher
@@ -39,7 +40,7 @@ _WAIT_S: Final = 1_800.0
 _AGES_DAYS: Final = (365, 180, 7)
 
 
-def measure(folder: Path, number: int, small: int) -> Mapping[str, float]:
+def measure(folder: Path, number: int, small: int) -> Mapping[str, object]:
     """The figures. Raises SystemExit when a count is not what was generated."""
     now = datetime.now(UTC)
     began_s = time.perf_counter()
@@ -56,12 +57,15 @@ def measure(folder: Path, number: int, small: int) -> Mapping[str, float]:
         began_s = time.perf_counter()
         ids = list(register(paths, publisher, reader, wait_s=_WAIT_S))
         registered_s = time.perf_counter() - began_s
-        _through_the_system(ids[:small], now, "warm up", publisher, reader)
-        few_s = _through_the_system(ids[:small], now, "few", publisher, reader)
-        before = _records(admin)
-        all_s = _through_the_system(ids, now, "all", publisher, reader)
+        _through_the_system(ids[:small], now, "warm up", publisher, reader, admin)
+        spent = cpu_s()
+        few_s = _through_the_system(ids[:small], now, "few", publisher, reader, admin)
+        few_cpu = {name: now_s - spent[name] for name, now_s in cpu_s().items()}
+        before, spent = _records(admin), cpu_s()
+        all_s = _through_the_system(ids, now, "all", publisher, reader, admin)
         records = {topic: end - before[topic] for topic, end in _records(admin).items()}
-        engine_s = asyncio.run(_engine_alone(settings, paths, now))
+        system_cpu = {name: now_s - spent[name] for name, now_s in cpu_s().items()}
+    engine_s, engine_cpu_s = asyncio.run(_engine_alone(settings, paths, now))  # nothing runs beside it
     return {
         "repositories": number,
         "repositories_per_s": round(number / all_s, 1),
@@ -73,19 +77,31 @@ def measure(folder: Path, number: int, small: int) -> Mapping[str, float]:
         "requests_per_repository": round(records[Topic.RECORDINGS] / number, 3),
         "events_per_repository": round(sum(records.values()) / number, 3),
         "registered_per_s": round(number / registered_s, 1),
+        "cpu_ms_per_repository": {
+            **{name: round(1000 * seconds / number, 1) for name, seconds in system_cpu.items()},
+            "engine alone": round(1000 * engine_cpu_s / number, 1),
+        },
+        "small_cpu_ms_per_repository": {
+            name: round(1000 * seconds / small, 1) for name, seconds in few_cpu.items()
+        },
+        "cpu_ratio": round(engine_cpu_s / sum(system_cpu.values()), 2),
         "generated_s": round(generated_s, 1),
     }
 
 
 def _through_the_system(
-    ids: Sequence[int], now: datetime, label: str, publisher: Publisher, reader: Reader
+    ids: Sequence[int], now: datetime, label: str, publisher: Publisher, reader: Reader, admin: KafkaAdmin
 ) -> float:
     """Seconds from ``insight.created`` on the log to the last cell visible; the counts are checked afterwards."""
     # The label makes the series another one: nothing of it was counted before.
     query = WORD if label == "all" else f"{WORD}.call" if label == "few" else f"= {WORD}"
+    before = _end(admin, Topic.RESULTS)
     line = ask(query, ids, publisher, now)
     began_s = time.perf_counter()
-    until(lambda: is_counted(reader, line), f"the cells of {label}", _WAIT_S, poll_s=0.1)
+    # How far a series is costs a look at each of its repositories: asked ten times a second, that would be a third of a core for the
+    # larger one and nothing for the small one. How many results there are costs nothing.
+    until(lambda: _end(admin, Topic.RESULTS) - before >= len(ids), f"results of {label}", _WAIT_S, poll_s=0.2)
+    until(lambda: is_counted(reader, line), f"the cells of {label}", _WAIT_S, poll_s=0.05)
     took_s = time.perf_counter() - began_s
     _check(line.series_id, ids, now, reader)
     return took_s
@@ -122,28 +138,35 @@ def _commit_at(instant: datetime, now: datetime) -> int | None:
     return reached[-1] if reached else None
 
 
-async def _engine_alone(settings: Settings, paths: Sequence[Path], now: datetime) -> float:
+async def _engine_alone(settings: Settings, paths: Sequence[Path], now: datetime) -> tuple[float, float]:
+    """Seconds on the clock, and of CPU."""
     interval = Interval(UNIT)
     instants = tuple(interval.instant(index) for index in interval.newest(FRAMES, now))
     request = CountRequest(queries=(CountQuery(key="q", query=WORD, instants=instants),))
     pool = CountingPool(settings.worker_handlers, search_limits(settings))
     await pool.warm_up()
+    spent_s = cpu_s()["counting"]
     began_s = time.perf_counter()
     replies = await asyncio.gather(*(pool.count(CountTask(str(path), None, request, None)) for path in paths))
-    took_s = time.perf_counter() - began_s
+    took_s, spent_s = time.perf_counter() - began_s, cpu_s()["counting"] - spent_s
     for place, reply in enumerate(replies):
         if not isinstance(reply, Counted):
             raise SystemExit(f"{paths[place]} was not counted: {reply.message}")
         wanted = _commit_at(instants[-1], now)
         if reply.result.cells["q"][-1].value != (0 if wanted is None else occurrences(place, wanted)):
             raise SystemExit(f"the engine counts {reply.result.cells['q'][-1].value} in {paths[place]}")
-    return took_s
+    return took_s, spent_s
 
 
 def _records(admin: KafkaAdmin) -> dict[str, int]:
     """The ends of all topics, summed."""
     topics = (Topic.INSIGHTS, Topic.RECORDINGS, Topic.WORK_INTERACTIVE, Topic.WORK_BACKGROUND, Topic.RESULTS)
-    return {topic: sum(marks.end for marks in admin.watermarks(topic).values()) for topic in topics}
+    return {topic: _end(admin, topic) for topic in topics}
+
+
+def _end(admin: KafkaAdmin, topic: Topic) -> int:
+    """The ends of its partitions, summed."""
+    return sum(marks.end for marks in admin.watermarks(topic).values())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

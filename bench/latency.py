@@ -222,7 +222,7 @@ class Backfill:
 
 
 def _push(path: Path, repository: int, place: int, publisher: Publisher, reader: Reader) -> float:
-    """Milliseconds from a commit to the sum that counts it. The first push also asks for the series."""
+    """Milliseconds from the event that tells of a commit to the sum that counts it. The first push also asks for the series."""
     line = ask(_PUSH_WORD, [repository], publisher) if place == 0 else None
     identity = series_id(SeriesIdentity(query=_PUSH_WORD, unit=UNIT.value, repositories=[repository]))
     if line is not None:

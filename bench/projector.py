@@ -1,11 +1,12 @@
 """How fast is the log replayed into series_points? Beside a raw COPY of the very same rows.
 
-    python -m bench.projector [--events 200000] [--rounds 3] [--only NAME ...] [--index together|apart|none]
+    python -m bench.projector [--events 200000] [--rounds 3] [--only NAME ...] [--index product|same-process|none]
 
-A stack of its own. ``search.completed`` events lie on the log; a projector (a process of its own, on the live path:
+A stack of its own. ``search.completed`` events lie on the log; a projector (processes of its own, on the live path:
 unique keys in place, checkpoints, guards, duplicate handling) folds them. The projection ``event_index`` reads the same log at the
-same time: in the same process, as the product runs it (``together``, the default), or in another, started just before (``apart``). The
-clock stops when both have passed the end, and every event has to be in the index then. In turns with it the rows that came out, points and
+same time: as the product runs it, in a process beside that of ``series_points`` below one parent (``product``, the default), or in another
+thread of the same process (``same-process``), or not at all (``none``). The clock stops when both have passed the end, and
+every event has to be in the index then. In turns with it the rows that came out, points and
 coverage, ready as bytes and in the same order, are copied into tables of the same shape and keys, in one transaction,
 by the same server. A ratio is the median rate of the one over the median rate of the other. Row counts and checksums of both
 sides, made by the server, are compared each time. The defaults take some ten minutes on two cores; figures of each turn go to stderr.
@@ -29,6 +30,7 @@ import msgspec
 import psycopg
 from pydantic import SecretStr
 
+from bench.product import replay_product
 from bench.replaying import Replayed, replay
 from bench.result_events import Load, events_of
 from infra.embedded.stack import start
@@ -46,6 +48,10 @@ from schemas.codec import encode
 from schemas.topics import Topic
 
 TABLES: Final = ("series_points", "series_coverage")
+PRODUCT: Final = "product"
+SAME_PROCESS: Final = "same-process"
+NONE: Final = "none"
+"""Where the index is kept meanwhile."""
 _CHUNK: Final = 20_000
 _COPY_BYTES: Final = 1 << 20
 Connection = psycopg.Connection[Any]
@@ -127,28 +133,23 @@ class Bench:
             "MILLSTREAM_DATABASE_URL": settings.database_url.get_secret_value(),
             "MILLSTREAM_LOG_LEVEL": "warning",
         }
-        apart = [sys.executable, "-m", "api.cli.main", "projector", "--only", EVENT_INDEX.name]
-        beside = subprocess.Popen(apart, env=environ) if self._choice == "apart" else None
-        try:
-            child = subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "bench.projector",
-                    "--replay",
-                    json.dumps(dict(ends)),
-                    "--index",
-                    self._choice,
-                ],
-                env=environ,
-                stdout=subprocess.PIPE,
-                check=False,
-                text=True,
-            )
-        finally:
-            if beside is not None:
-                beside.terminate()
-                beside.wait(30)
+        if self._choice == PRODUCT:
+            return replay_product(settings, environ, SERIES_POINTS.name, (EVENT_INDEX.name,), ends)
+        child = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "bench.projector",
+                "--replay",
+                json.dumps(dict(ends)),
+                "--index",
+                self._choice,
+            ],
+            env=environ,
+            stdout=subprocess.PIPE,
+            check=False,
+            text=True,
+        )
         if child.returncode:
             raise SystemExit(f"the projector ended with {child.returncode}: {child.stdout[-2000:]}")
         return msgspec.json.decode(child.stdout.splitlines()[-1], type=Replayed)
@@ -178,7 +179,7 @@ class Bench:
 
     def indexed(self) -> int | None:
         """Events of the load in the index; None where it was not kept."""
-        if self._choice == "none":
+        if self._choice == NONE:
             return None
         row = self.connection.execute(
             f'select count(*) from "{self.index}".events where topic = %s', (Topic.RESULTS.value,)
@@ -230,6 +231,7 @@ def _figures(bench: Bench, load: Load, rounds: int) -> Iterator[tuple[str, objec
     yield f"rows_{load.name}", rows
     yield f"indexed_events_{load.name}", indexed
     yield f"peak_memory_mib_{load.name}", round(max(one.peak_memory_mib for one in replays))
+    yield f"memory_mib_{load.name}", middle.memory_mib
     yield f"batches_{load.name}", middle.batches
     yield f"write_share_{load.name}", round(middle.write_s / middle.wall_s, 2)
     yield f"cpu_s_{load.name}", middle.cpu_s
@@ -241,18 +243,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--events", type=int, default=200_000, help="of each load")
     parser.add_argument("--rounds", type=int, default=3, help="turns measured, after one that warms up")
     parser.add_argument("--only", nargs="*", default=None, help="12, 12_mixed, 1")
-    parser.add_argument("--index", choices=["together", "apart", "none"], default="together")
+    parser.add_argument("--index", choices=[PRODUCT, SAME_PROCESS, NONE], default=PRODUCT)
     parser.add_argument("--replay", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.replay is not None:
-        index = {chosen.index: (EVENT_INDEX.name,)}
-        replayed = replay(
-            Settings(),
-            SERIES_POINTS.name,
-            json.loads(chosen.replay),
-            beside=index.get("together", ()),
-            apart=index.get("apart", ()),
-        )
+        beside = (EVENT_INDEX.name,) if chosen.index == SAME_PROCESS else ()
+        replayed = replay(Settings(), SERIES_POINTS.name, json.loads(chosen.replay), beside=beside)
         print(msgspec.json.encode(replayed).decode())
         return 0
     figures: dict[str, object] = {"events": chosen.events, "event_index": chosen.index}

@@ -1,4 +1,4 @@
-"""A projector for a benchmark: the live path of two projections in a process of their own, timed from within.
+"""A projector for a benchmark: the live path of one or two projections in one process, timed from within.
 
 The clock runs from the first partitions assigned (the consumer's first fetch comes after it) to the moment at which the checkpoints
 of all that are awaited stand at the end of the log, as another session sees them.
@@ -6,7 +6,7 @@ of all that are awaited stand at the end of the log, as another session sees the
 
 import threading
 import time
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -28,18 +28,23 @@ from projections.runner.notify import Notifier
 from projections.runner.runner import Runner
 from schemas.errors import MillstreamError
 
-_POLL_S: Final = 0.02
+POLL_S: Final = 0.1
+"""Each look costs a few milliseconds of processor time, which the projector wants too."""
 _WAIT_S: Final = 600.0
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
-    """How one replay went. Seconds; ``cpu_s`` by thread of the projector, and of the database's backends."""
+    """How one replay went. Seconds; ``cpu_s`` by thread or process of the projector, and of the database's backends.
+
+    ``peak_memory_mib`` is what all processes held at once (pages that they share once), ``memory_mib`` the most of each.
+    """
 
     wall_s: float
     write_s: float
     batches: int
     cpu_s: Mapping[str, float]
     peak_memory_mib: float
+    memory_mib: Mapping[str, float]
 
 
 class _Assigned:
@@ -56,18 +61,8 @@ class _Assigned:
         return event
 
 
-def replay(
-    settings: Settings,
-    name: str,
-    ends: Mapping[str, int],
-    *,
-    beside: Sequence[str],
-    apart: Sequence[str] = (),
-) -> Replayed:
-    """Run the projection ``name``, and those ``beside`` it, until all have passed ``ends`` (by ``topic/partition``).
-
-    Those ``apart`` run in other processes; they are awaited too.
-    """
+def replay(settings: Settings, name: str, ends: Mapping[str, int], *, beside: Sequence[str]) -> Replayed:
+    """Run the projection ``name``, and those ``beside`` it, here until all have passed ``ends`` (by ``topic/partition``)."""
     set_pace()
     assigned = _Assigned()
     structlog.configure(processors=[assigned, structlog.processors.JSONRenderer()])
@@ -79,8 +74,8 @@ def replay(
         undo.callback(notifier.close)
         watch = connect(settings, Role.PROJECTOR, autocommit=True, name="bench-watch")
         undo.callback(watch.close)
-        threads = []
-        schemas = [ensure_generation(engine, projection(one)).schema_name for one in apart]
+        threads: list[threading.Thread] = []
+        schemas = []
         for one in (name, *beside):
             generation = ensure_generation(engine, projection(one))
             schemas.append(generation.schema_name)
@@ -89,7 +84,8 @@ def replay(
         for thread in threads:
             thread.start()
         try:
-            ended_s = _wait(watch, schemas, ends, threads)
+            until_passed(watch, schemas, ends, alive=lambda: all(thread.is_alive() for thread in threads))
+            ended_s = time.perf_counter()
             cpu_s = _cpu_s(watch)
         finally:
             stop.set()
@@ -106,29 +102,32 @@ def replay(
         write_s=samples["sum"],
         batches=int(samples["count"]),
         cpu_s=cpu_s,
-        peak_memory_mib=_peak_memory_mib(),
+        peak_memory_mib=(peak := _peak_memory_mib()),
+        memory_mib={"projector": round(peak)},
     )
 
 
-def _wait(
+def until_passed(
     watch: "psycopg.Connection[Any]",
     schemas: Sequence[str],
     ends: Mapping[str, int],
-    threads: Sequence[threading.Thread],
-) -> float:
-    """The moment at which every end was passed in all ``schemas``."""
+    *,
+    alive: Callable[[], bool],
+    meanwhile: Callable[[], object] = lambda: None,
+) -> None:
+    """Wait until every end was passed in all ``schemas``. Raises MillstreamError."""
     deadline_s = time.monotonic() + _WAIT_S
     behind = list(schemas)
-    while time.monotonic() < deadline_s and all(thread.is_alive() for thread in threads):
+    while time.monotonic() < deadline_s and alive():
         query = f"select topic || '/' || partition, next_offset from \"{behind[0]}\".checkpoints".encode()
         passed = dict(watch.execute(query).fetchall())
-        now_s = time.perf_counter()
         if all(passed.get(place, 0) >= end for place, end in ends.items()):
             behind.pop(0)
             if not behind:
-                return now_s
+                return
             continue
-        time.sleep(_POLL_S)
+        meanwhile()
+        time.sleep(POLL_S)
     raise MillstreamError("the log was not passed", remedy="See what the benchmark's log says.")
 
 
@@ -145,6 +144,13 @@ def _cpu_s(watch: "psycopg.Connection[Any]") -> dict[str, float]:
     for thread in psutil.Process().threads():
         label = names.get(thread.id, "kafka client")
         found[label] = found.get(label, 0.0) + thread.user_time + thread.system_time
+    found |= backends_cpu_s(watch)
+    return {label: round(seconds, 2) for label, seconds in sorted(found.items()) if seconds >= 0.05}
+
+
+def backends_cpu_s(watch: "psycopg.Connection[Any]") -> dict[str, float]:
+    """CPU time so far of the sessions of projections, by name."""
+    found: dict[str, float] = {}
     rows = watch.execute(
         "select application_name, pid from pg_stat_activity where application_name like 'millstream-projector-%'"
     ).fetchall()
@@ -152,4 +158,4 @@ def _cpu_s(watch: "psycopg.Connection[Any]") -> dict[str, float]:
         times = psutil.Process(pid).cpu_times()
         label = f"postgres {application.removeprefix('millstream-projector-')}"
         found[label] = found.get(label, 0.0) + times.user + times.system
-    return {label: round(seconds, 2) for label, seconds in sorted(found.items()) if seconds >= 0.05}
+    return found

@@ -5,11 +5,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import psutil
 from pydantic import SecretStr
 
 from infra.embedded.stack import start
@@ -93,9 +94,14 @@ def is_counted(reader: Reader, line: SeriesDefinition) -> bool:
     return found is not None and found.repositories == len(line.repositories or ()) and found.open_cells == 0
 
 
+PROGRAMS: Final = (("api.cli.main", "projector"), ("api.cli.main", "worker"))
+
+
 @contextmanager
-def running(home: Path) -> Iterator[Settings]:
-    """A stack with projector and worker, gone afterwards."""
+def running(
+    home: Path, programs: Sequence[tuple[str, ...]] = PROGRAMS, **environment: str
+) -> Iterator[Settings]:
+    """A stack with projector and worker, or other ``programs`` (a module and its arguments), gone afterwards."""
     with start(home, report=lambda line: print(line, file=sys.stderr)) as stack:
         settings = Settings(
             home=home,
@@ -104,12 +110,10 @@ def running(home: Path) -> Iterator[Settings]:
         )
         set_up(settings)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
-        environ = {**kept, "MILLSTREAM_HOME": str(home), "MILLSTREAM_LOG_LEVEL": "warning"}
+        environ = {**kept, "MILLSTREAM_HOME": str(home), "MILLSTREAM_LOG_LEVEL": "warning", **environment}
         children = [
-            subprocess.Popen(
-                [sys.executable, "-m", "api.cli.main", name], env=environ, stdin=subprocess.DEVNULL
-            )
-            for name in ("projector", "worker")
+            subprocess.Popen([sys.executable, "-m", *program], env=environ, stdin=subprocess.DEVNULL)
+            for program in programs
         ]
         try:
             yield settings
@@ -122,6 +126,30 @@ def running(home: Path) -> Iterator[Settings]:
                 except subprocess.TimeoutExpired:
                     child.kill()
                     child.wait()
+
+
+_PROGRAMS: Final = {
+    "kafka.Kafka": "kafka",
+    "postgres": "postgres",
+    "main projector": "projector",
+    "app_process hands": "hands",
+    "app_process heads": "heads",
+    "recordings.counter": "counting",
+}
+"""What stands in a command line, and what the process is called in figures."""
+
+
+def cpu_s() -> dict[str, float]:
+    """CPU time so far of everything below this process, by program; of git, and of what else has ended, with its parent."""
+    found = dict.fromkeys(_PROGRAMS.values(), 0.0)
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            command = " ".join(process.cmdline())
+            times = process.cpu_times()
+            program = next((name for part, name in _PROGRAMS.items() if part in command), None)
+            if program is not None:
+                found[program] += times.user + times.system + times.children_user + times.children_system
+    return found
 
 
 def until(condition: Callable[[], bool], what: str, wait_s: float = WAIT_S, poll_s: float = _POLL_S) -> None:

@@ -2,17 +2,20 @@
 
 import contextlib
 import hashlib
-import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import IO, Any, BinaryIO, Final, cast
 
 import fsspec
 import msgspec
 
+from infra import into_place
 from schemas.errors import MillstreamError
 
+ASIDE: Final = "aside"
+"""The folder of what is about to be removed: ``infra.aside``."""
 _CHUNK_BYTES: Final = 1 << 20
 _IN_MEMORY_BYTES: Final = 8 << 20
 
@@ -50,11 +53,15 @@ class BlobStore:
         self._filesystem: Any = filesystem
         self._root = str(root).rstrip("/")
 
+    def beside(self) -> tuple[Any, str]:
+        """The file system and the root, for what is kept beside the blobs (``infra.drafts``)."""
+        return self._filesystem, self._root
+
     def put(self, content: bytes | BinaryIO) -> BlobRef:
         """Keep the bytes under their SHA-256. The same bytes again cost no second copy."""
         if isinstance(content, bytes):
             digest, size_bytes = hashlib.sha256(content).hexdigest(), len(content)
-            self._store(digest, iter([content]))
+            self._store(digest, size_bytes, iter([content]))
             return BlobRef(self._uri(digest), size_bytes, digest)
         with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as spool:
             hashed, size_bytes = hashlib.sha256(), 0
@@ -64,23 +71,22 @@ class BlobStore:
                 spool.write(chunk)
             spool.seek(0)
             digest = hashed.hexdigest()
-            self._store(digest, iter(lambda: spool.read(_CHUNK_BYTES), b""))
+            self._store(digest, size_bytes, iter(lambda: spool.read(_CHUNK_BYTES), b""))
         return BlobRef(self._uri(digest), size_bytes, digest)
 
     @contextmanager
     def open(self, ref: BlobRef) -> Iterator[IO[bytes]]:
         """A stream of the blob's bytes, unchecked: use ``read`` where they have to be the ones that were put.
 
-        Raises BlobMissing.
+        What is set aside is there too. Raises BlobMissing.
         """
-        try:
-            stream = self._filesystem.open(self._path(ref.sha256), "rb")
-        except FileNotFoundError as error:
+        stream = self._opened(ref.sha256)
+        if stream is None:
             raise BlobMissing(
                 f"{ref.uri} is not there", remedy="upload it again, or restore the store from its backup"
-            ) from error
+            )
         with contextlib.closing(stream):
-            yield cast("IO[bytes]", stream)
+            yield stream
 
     def read(self, ref: BlobRef) -> bytes:
         """All bytes, compared with size and SHA-256. Raises BlobMissing, BlobCorrupt."""
@@ -92,21 +98,73 @@ class BlobStore:
             )
         return content
 
-    def _store(self, digest: str, chunks: Iterator[bytes]) -> None:
-        path = self._path(digest)
-        if self._filesystem.exists(path):
+    def read_range(self, ref: BlobRef, offset: int, size_bytes: int) -> bytes:
+        """So many bytes from ``offset`` on, unchecked. Raises BlobMissing, BlobCorrupt when there are fewer."""
+        with self.open(ref) as stream:
+            stream.seek(offset)
+            content = stream.read(size_bytes)
+        if len(content) != size_bytes:
+            raise BlobCorrupt(f"{ref.uri} is too short", remedy="restore the store from its backup")
+        return content
+
+    def exists(self, sha256: str, size_bytes: int | None = None) -> bool:
+        """Whether it is there, and not set aside; with ``size_bytes``: whether it is as large as it has to be."""
+        try:
+            found = self._filesystem.info(self.path_of(sha256))["size"]
+        except FileNotFoundError:
+            return False
+        return size_bytes is None or found == size_bytes
+
+    def sweep(self, before: datetime) -> int:
+        """Remove what writers that were killed before then have left half written; how many files it was."""
+        left = list(into_place.left_behind(self._filesystem, self._root, before))
+        for path in left:
+            with contextlib.suppress(FileNotFoundError):
+                self._filesystem.rm_file(path)
+        return len(left)
+
+    def _opened(self, digest: str) -> IO[bytes] | None:
+        for _ in range(2):  # it may be brought back while it is looked for where it was set aside
+            found = self._open_path(self.path_of(digest))
+            if found is not None:
+                return found
+            for path in self._set_aside(digest):
+                found = self._open_path(path)
+                if found is not None:
+                    return found
+        return None
+
+    def _open_path(self, path: str) -> IO[bytes] | None:
+        try:
+            return cast("IO[bytes]", self._filesystem.open(path, "rb"))
+        except FileNotFoundError:
+            return None
+
+    def _set_aside(self, digest: str) -> list[str]:
+        try:
+            found = self._filesystem.ls(f"{self._root}/{ASIDE}/{digest}", detail=False, refresh=True)
+        except FileNotFoundError:
+            return []
+        return [str(one) for one in found]
+
+    def _store(self, digest: str, size_bytes: int, chunks: Iterator[bytes]) -> None:
+        if self.exists(digest, size_bytes):
             return
-        parent, _, name = path.rpartition("/")
-        self._filesystem.makedirs(parent, exist_ok=True)
-        # Under a name of its own first: a reader never meets half a blob, two writers never mix theirs.
-        draft = f"{parent}/.{name}.{secrets.token_hex(6)}"
-        with self._filesystem.open(draft, "wb") as target:
+        path = self.path_of(digest)
+        into_place.make_folder(self._filesystem, path.rpartition("/")[0])
+        draft = into_place.unfinished(path)
+        target = self._filesystem.open(draft, "wb")
+        try:
             for chunk in chunks:
                 target.write(chunk)
-        self._filesystem.mv(draft, path)
+            into_place.keep(self._filesystem, target, draft, path)
+        except BaseException:
+            into_place.drop(self._filesystem, target, draft)
+            raise
 
-    def _path(self, digest: str) -> str:
+    def path_of(self, digest: str) -> str:
+        """Where the blob of this SHA-256 lies."""
         return f"{self._root}/{digest[:2]}/{digest}"
 
     def _uri(self, digest: str) -> str:
-        return str(self._filesystem.unstrip_protocol(self._path(digest)))
+        return str(self._filesystem.unstrip_protocol(self.path_of(digest)))

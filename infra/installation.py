@@ -5,22 +5,27 @@ from typing import Final
 
 import psycopg
 import sqlalchemy
+import structlog
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Engine
 
 from infra.kafka.admin import KafkaAdmin
+from infra.kafka.errors import KafkaError
 from infra.postgres.connect import engine as make_engine
 from infra.postgres.errors import WrongInstallation
 from infra.postgres.role import SERVING, Role
 from infra.postgres.roles import bootstrap
 from infra.postgres.runtime import create, installation
+from infra.postgres.vault_tables import create as create_vault
 from infra.settings import Settings
-from infra.topics import TopicChange, TopicSpec, all_topics, apply, require_sound
+from infra.soundness import findings, require
+from infra.topics import TopicChange, TopicSpec, all_topics, apply
 from schemas.errors import MillstreamError
 from schemas.topics import Topic
 
 PARTITIONS: Final = "partitions"
 CLUSTER_ID: Final = "kafka_cluster_id"
+_log = structlog.get_logger()
 
 
 class NotInstalled(MillstreamError):
@@ -43,7 +48,7 @@ def set_up(settings: Settings, report: Callable[[str], None] = lambda _: None) -
 
 
 def set_up_database(settings: Settings) -> None:
-    """Roles, schemas and ``runtime`` tables."""
+    """Roles, schemas, and the tables of ``runtime`` and ``vault``."""
     bootstrap(
         settings.dsn(Role.ADMIN),
         {role: settings.role_password(role) for role in SERVING},
@@ -53,6 +58,7 @@ def set_up_database(settings: Settings) -> None:
     engine = make_engine(settings, Role.PROJECTOR, pool_size=1, name="set-up")
     try:
         create(engine)
+        create_vault(engine)
     finally:
         engine.dispose()
 
@@ -107,7 +113,7 @@ def partitions(engine: Engine) -> int:
 
 
 def check_topics(settings: Settings, engine: Engine) -> tuple[TopicSpec, ...]:
-    """The list of topics, once the cluster was seen to agree with it: for the start of every process.
+    """The list of topics, once the cluster was seen to agree with it.
 
     Raises:
         TopicUnsound: a topic is missing, has other partitions or could lose events.
@@ -115,8 +121,24 @@ def check_topics(settings: Settings, engine: Engine) -> tuple[TopicSpec, ...]:
     """
     specs = all_topics(partitions(engine))
     with KafkaAdmin(settings) as admin:
-        require_sound(admin, specs)
+        require(findings(specs, admin.describe([spec.name for spec in specs]), {}, {}))
     return specs
+
+
+def refuse_unsound(settings: Settings) -> None:
+    """For the start of every process that reads or writes the log.
+
+    A cluster or a database that does not answer now is waited for by the process itself, so it is not refused.
+
+    Raises TopicUnsound, NotInstalled.
+    """
+    engine = make_engine(settings, Role.APP, pool_size=1, name="topics")
+    try:
+        check_topics(settings, engine)
+    except (KafkaError, sqlalchemy.exc.OperationalError, psycopg.OperationalError) as error:
+        _log.warning("topics_not_checked", error=str(error))
+    finally:
+        engine.dispose()
 
 
 def _decide(connection: Connection, key: str, value: str) -> str:

@@ -24,6 +24,8 @@ _NOISY: Final = {
     "mode": logging.WARNING,
     "aiokafka": logging.WARNING,
     "kafka": logging.WARNING,
+    "kafka.admin": logging.ERROR,  # it cannot read what Faust's members say of themselves, nor has it to
+    "kafka.net": logging.ERROR,  # that a busy machine keeps it waiting is no fault of anybody's
     "confluent_kafka": logging.WARNING,
     "uvicorn": logging.INFO,
     "uvicorn.access": logging.WARNING,

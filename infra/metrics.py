@@ -1,7 +1,9 @@
 """The one catalogue of metrics: every name, its labels, and one sentence. Others import the objects from here."""
 
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Literal
 
+import msgspec
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -11,6 +13,8 @@ from prometheus_client import (
     generate_latest,
     start_http_server,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series per counter that nobody asks for
 
@@ -18,6 +22,7 @@ REGISTRY: Final = CollectorRegistry(auto_describe=True)
 """Ours alone: nothing of the process that we did not name."""
 
 _FAST: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_CANARY: Final = (0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _SLOW: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 EVENTS_PUBLISHED: Final = Counter(
@@ -106,6 +111,18 @@ PROJECTION_BATCH_SECONDS: Final = Histogram(
     buckets=_FAST,
     registry=REGISTRY,
 )
+DERIVE_SECONDS: Final = Histogram(
+    "millstream_projection_derive_seconds",
+    "Time of the derive step of a projection for one key.",
+    ["projection"],
+    registry=REGISTRY,
+)
+DERIVE_FAILURES: Final = Counter(
+    "millstream_projection_derive_failures",
+    "Derive steps that met a bug; their keys stay stale.",
+    ["projection"],
+    registry=REGISTRY,
+)
 PROJECTION_LAG_RECORDS: Final = Gauge(
     "millstream_projection_lag_records",
     "Records between checkpoint and end of the log.",
@@ -134,12 +151,54 @@ UNKNOWN_TYPES: Final = Counter(
     registry=REGISTRY,
 )
 
+CANARY_SECONDS: Final = Histogram(
+    "millstream_canary_seconds",
+    "From the call of publish until a reader saw the row of a canary event.",
+    buckets=_CANARY,
+    registry=REGISTRY,
+)
+CANARIES_MISSING: Final = Counter(
+    "millstream_canaries_missing",
+    "Canary events that were not acknowledged, or not seen by a reader in time.",
+    registry=REGISTRY,
+)
+
 HTTP_REQUESTS: Final = Counter(
     "millstream_http_requests", "Requests answered by the API.", ["route", "status"], registry=REGISTRY
 )
 HTTP_SECONDS: Final = Histogram(
     "millstream_http_seconds", "Time to answer a request.", ["route"], buckets=_FAST, registry=REGISTRY
 )
+
+
+class Family(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric whose values, and label values, are found anew at each scrape: what is gone is not exported any more."""
+
+    name: str
+    kind: Literal["gauge", "counter"] = "gauge"
+    help: str
+    labels: tuple[str, ...] = ()
+    samples: tuple[tuple[tuple[str, ...], float], ...] = ()
+    """(label values in the order of ``labels``, value)."""
+
+
+class Source(Collector):
+    """Families that a function tells, once ``registered``."""
+
+    def __init__(self, tell: Callable[[], Iterable[Family]]) -> None:
+        self._tell = tell
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._tell():
+            made = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+            metric = made(family.name, family.help, labels=family.labels)
+            for values, value in family.samples:
+                metric.add_metric(values, value)
+            yield metric
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing is known before it is told."""
+        yield from ()
 
 
 def exposition() -> bytes:

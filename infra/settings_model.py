@@ -1,5 +1,6 @@
 """Every setting, typed, with its unit in its name, its default and its meaning. Read by ``infra.settings``."""
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from enum import StrEnum
@@ -13,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from infra.postgres.dsn import masked_dsn, role_dsn
 from infra.postgres.role import Role
 from infra.secrets import role_password
+from infra.settings_delivery import DeliverySettings
 from schemas.errors import MillstreamError
 
 PREFIX = "MILLSTREAM_"
@@ -54,7 +56,7 @@ class KafkaSecurity(msgspec.Struct, frozen=True, kw_only=True):
         return f"KafkaSecurity(protocol={self.protocol!r}, mechanism={self.mechanism!r})"
 
 
-class Settings(BaseSettings):
+class Settings(DeliverySettings):
     """Every setting of every process. Construct it by :func:`load_settings`, in tests directly with keywords."""
 
     model_config = SettingsConfigDict(
@@ -150,9 +152,36 @@ class Settings(BaseSettings):
         default=[], description="Names, beside localhost, under which the API is reached (comma separated)."
     )
 
+    auth_providers: Annotated[list[Literal["tokens", "proxy"]], NoDecode] = Field(
+        default=[],
+        description="How people and programs on other machines prove who they are: tokens (of accounts), proxy (its header), or "
+        "both (comma separated). Without one the API listens on loopback only.",
+    )
+    auth_proxy_header: str = Field(
+        default="",
+        description="Header in which a trusted proxy names the user it has authenticated, e.g. X-Forwarded-User; needs "
+        "auth_providers to hold proxy.",
+    )
+    auth_proxy_addresses: Annotated[list[str], NoDecode] = Field(
+        default=[],
+        description="Addresses or networks of the proxies whose header is believed (comma separated); from all others it counts "
+        "as not sent.",
+    )
+    vault_key_file: Path | None = Field(
+        default=None,
+        description="File (mode 600) with the key of the vault; unset: secrets/vault-key of the home. Machines that share a "
+        "database share it.",
+    )
+
     blob_url: str = Field(
         default="",
         description="Where large things go: a folder or an fsspec URL (s3://...); empty: home/blobs.",
+    )
+    removal_grace_hours: float = Field(
+        default=24.0,
+        gt=0,
+        description="What nobody names any more (indexes and documents of deleted uploads, secrets of deleted monitors) is removed "
+        "this much later.",
     )
 
     search_max_file_size_bytes: int = Field(
@@ -167,8 +196,21 @@ class Settings(BaseSettings):
         ge=1,
         description="Background searches at a time; one more is kept for interactive work.",
     )
+    projector_rebuilds_changed: bool | None = Field(
+        default=None,
+        description="Whether a projector orders a rebuild by itself when a fold or its tables have changed; unset: with the embedded stack.",
+    )
     projector_batch_events: int = Field(
         default=4_000, ge=1, le=100_000, description="Most events in one transaction of a projection."
+    )
+
+    lag_interval_s: float = Field(
+        default=5.0, gt=0, description="Time between two looks at how far every reader of the log is."
+    )
+    canary_interval_s: float = Field(
+        default=10.0,
+        ge=0,
+        description="Time between two canary events, which show how long one takes; 0: none.",
     )
 
     log_format: Literal["auto", "json", "console"] = Field(
@@ -181,18 +223,33 @@ class Settings(BaseSettings):
         default=None,
         ge=0,
         le=65_535,
-        description="Loopback port of worker's and projector's metrics; unset: none, 0: any free one.",
+        description="Loopback port of the projector's metrics, the two after it are the worker's; unset: none, 0: any free ones.",
     )
 
     _sources: dict[str, Source] = PrivateAttr(default_factory=dict)
     _embedded: bool = PrivateAttr(default=False)
 
-    @field_validator("search_large_files", "allowed_hosts", mode="before")
+    @field_validator(
+        "search_large_files",
+        "allowed_hosts",
+        "auth_providers",
+        "auth_proxy_addresses",
+        "action_allowed_hosts",
+        "action_slack_hosts",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return (
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
+
+    @field_validator("auth_proxy_addresses", mode="after")
+    @classmethod
+    def _are_networks(cls, value: list[str]) -> list[str]:
+        for one in value:
+            ipaddress.ip_network(one, strict=False)
+        return value
 
     @field_validator("home", mode="after")
     @classmethod
@@ -210,6 +267,12 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Keywords before the environment, nothing else: the file is read by :func:`load_settings`."""
         return (init_settings, env_settings)
+
+    @property
+    def rebuilds_changed(self) -> bool:
+        """Whether a changed fold is rebuilt without a person's order."""
+        wanted = self.projector_rebuilds_changed
+        return self._embedded if wanted is None else wanted
 
     @property
     def embedded(self) -> bool:

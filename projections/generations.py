@@ -1,26 +1,28 @@
 """Generations: schemas built whole from the declarations, and the row that says which one is live (DESIGN 7).
 
-A projector whose code declares another version or other tables than the live generation builds a new one beside
-it from the start of the log, and swaps once that has caught up; readers are served by the old one until then.
+Where the code declares another version or other tables than the live generation has, readers are served by that one until
+a rebuild (``projections.rebuild``) has filled another from the log.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, Engine, Table, func, select, text, update
+from sqlalchemy import Connection, Engine, Table, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from infra.postgres.connect import lock_key
-from infra.postgres.role import OWNER, Role
+from infra.postgres.role import OPERATOR, OWNER, Role
 from infra.postgres.runtime import generations as live_table
+from infra.topics import PROJECTION_GROUPS
 from projections.projection import Projection
+from projections.rebuild.security import protection
 from projections.runner import tables as housekeeping
 from schemas.errors import MillstreamError
 
@@ -33,11 +35,18 @@ APP_SEES: Final = {
     "last_crc32, last_append_time, applied_at, state",
 }
 """Columns that the app may read of tables that it may not read whole."""
+OPERATOR_SEES: Final = (
+    housekeeping.DEAD_LETTERS.name,
+    housekeeping.QUARANTINE.name,
+    housekeeping.CARRIED_OUT.name,
+)
+"""Foreign bytes, and reasons that may quote them: the app reads them as the role ``millstream_operator`` alone."""
 
 _POLICY: Final = (
     "nullif(current_setting('{setting}', true), '') is not null and {column} not in "
     "(select unnest(nullif(current_setting('{setting}', true), '')::bigint[]))"
 )
+_DROP_LOCK_TIMEOUT_MS: Final = 30_000
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
@@ -58,7 +67,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def group(self) -> str:
         """The consumer group of its runners."""
-        return f"millstream.projection.{self.projection}.g{self.number}"
+        return f"{PROJECTION_GROUPS}{self.projection}.g{self.number}"
 
 
 class LiveGeneration(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,76 +107,53 @@ def live_generations(connection: Connection) -> dict[str, LiveGeneration]:
 
 
 def ensure_generation(engine: Engine, projection: Projection) -> Generation:
-    """The generation that this build has to write: the live one when it fits, else the newest that fits, else a new one.
+    """The live generation, made now where there is none. Safe when several projectors start at once.
 
-    The first generation of a projection is live from its making. Safe when several projectors start at once.
+    Another build may have made it: ``fits`` says whether this one may fold into it.
     """
-    wanted = fingerprint(projection)
-    with _locked(engine, projection.name) as connection:
+    with locked(engine, projection.name) as connection:
         live = live_generations(connection).get(projection.name)
-        if live is not None and (live.version, live.fingerprint) == (projection.version, wanted):
-            return _generation(projection, live.number, wanted, live=True)
-        newest = live.number if live is not None else 0
-        for number in _numbers(connection, projection.name):
-            newest = max(newest, number)
-            if (live is None or number > live.number) and _fits(connection, projection, number, wanted):
-                return _adopted(connection, projection, number, wanted, live)
-        number = newest + 1
-        build(connection, projection, schema_name(projection.name, number), number)
-        return _adopted(connection, projection, number, wanted, live)
-
-
-def swap(engine: Engine, projection: Projection, generation: Generation) -> bool:
-    """Make ``generation`` the one that readers use; False when it is not newer than the live one."""
-    with _locked(engine, projection.name) as connection:
-        done = connection.execute(
-            update(live_table)
-            .where(
-                live_table.c.projection == projection.name, live_table.c.live_generation < generation.number
+        if live is not None:
+            return Generation(
+                projection=projection.name,
+                number=live.number,
+                schema_name=live.schema_name,
+                version=live.version,
+                fingerprint=live.fingerprint,
+                live=True,
             )
-            .values(
-                live_generation=generation.number,
-                schema_name=generation.schema_name,
-                version=generation.version,
-                fingerprint=generation.fingerprint,
-                state="live",
-                swapped_at=func.now(),
-            )
-        )
-        return done.rowcount == 1
-
-
-def schema_name(projection: str, number: int) -> str:
-    """The Postgres schema of a generation."""
-    return f"{projection}_g{number}"
-
-
-def _generation(projection: Projection, number: int, wanted: str, *, live: bool) -> Generation:
-    return Generation(
-        projection=projection.name,
-        number=number,
-        schema_name=schema_name(projection.name, number),
-        version=projection.version,
-        fingerprint=wanted,
-        live=live,
-    )
-
-
-def _adopted(
-    connection: Connection, projection: Projection, number: int, wanted: str, live: LiveGeneration | None
-) -> Generation:
-    if live is None:
+        wanted = fingerprint(projection)
+        number = newest_number(connection, projection.name) + 1
+        name = schema_name(projection.name, number)
+        build(connection, projection, name, number)
         connection.execute(
             insert(live_table).values(
                 projection=projection.name,
                 live_generation=number,
-                schema_name=schema_name(projection.name, number),
+                schema_name=name,
                 version=projection.version,
                 fingerprint=wanted,
                 state="live",
             )
         )
-    return _generation(projection, number, wanted, live=live is None)
+        return Generation(
+            projection=projection.name,
+            number=number,
+            schema_name=name,
+            version=projection.version,
+            fingerprint=wanted,
+            live=True,
+        )
+
+
+def fits(projection: Projection, generation: Generation | LiveGeneration) -> bool:
+    """Whether this fold and these tables are what made the generation."""
+    return (generation.version, generation.fingerprint) == (projection.version, fingerprint(projection))
+
+
+def schema_name(projection: str, number: int) -> str:
+    """The Postgres schema of a generation."""
+    return f"{projection}_g{number}"
 
 
 def _numbers(connection: Connection, projection: str) -> list[int]:
@@ -177,17 +163,18 @@ def _numbers(connection: Connection, projection: str) -> list[int]:
     return sorted((int(found[1]) for name in names if (found := pattern.fullmatch(name))), reverse=True)
 
 
-def _fits(connection: Connection, projection: Projection, number: int, wanted: str) -> bool:
-    placed = connection.execution_options(
-        schema_translate_map={housekeeping.METADATA.schema: schema_name(projection.name, number)}
-    )
-    columns = housekeeping.GENERATION.c
-    row = placed.execute(select(columns.version, columns.fingerprint)).first()
-    return row is not None and tuple(row) == (projection.version, wanted)
+def build(
+    connection: Connection,
+    projection: Projection,
+    schema: str,
+    number: int,
+    later: Set[str] = frozenset(),
+    keyless: Set[str] = frozenset(),
+) -> None:
+    """Make the schema with everything that a generation holds, empty; in the caller's transaction.
 
-
-def build(connection: Connection, projection: Projection, schema: str, number: int) -> None:
-    """Make the schema with everything that a generation holds, empty; in the caller's transaction."""
+    The indexes named in ``later`` are left out, and so are the primary keys of the tables named in ``keyless``.
+    """
     places = {projection.metadata.schema: schema, housekeeping.METADATA.schema: schema}
     readers = ", ".join(role.database_name for role in READERS)
     connection.execute(text(f"set local role {OWNER}"))
@@ -196,8 +183,13 @@ def build(connection: Connection, projection: Projection, schema: str, number: i
     tables = [*projection.metadata.sorted_tables, *housekeeping.METADATA.sorted_tables]
     for table in tables:
         placed.execute(CreateTable(table))
+        if table.name in keyless:
+            connection.execute(
+                text(f'alter table "{schema}"."{table.name}" drop constraint "{table.name}_pkey"')
+            )
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
-            placed.execute(CreateIndex(index))
+            if index.name not in later:
+                placed.execute(CreateIndex(index))
         if table.comment:
             comment = table.comment.replace("'", "''")
             connection.execute(text(f'comment on table "{schema}"."{table.name}" is \'{comment}\''))
@@ -213,23 +205,46 @@ def build(connection: Connection, projection: Projection, schema: str, number: i
     # Dead letters and quarantine hold foreign bytes, unchecked and of any repository: for operators only. That a
     # record is a dead letter, and by which field, whoever published it may know.
     # Why a partition stopped may quote a row.
-    for name in (housekeeping.QUARANTINE.name, *APP_SEES):
+    for name in (housekeeping.QUARANTINE.name, housekeeping.CARRIED_OUT.name, *APP_SEES):
         connection.execute(text(f'revoke select on "{schema}".{name} from {Role.APP.database_name}'))
     for name, granted in APP_SEES.items():
         connection.execute(text(f'grant select ({granted}) on "{schema}".{name} to {Role.APP.database_name}'))
+    connection.execute(text(f'grant usage on schema "{schema}" to {OPERATOR}'))
+    for name in OPERATOR_SEES:
+        connection.execute(text(f'grant select on "{schema}".{name} to {OPERATOR}'))
     placed.execute(
         insert(housekeeping.GENERATION).values(
             projection=projection.name,
             number=number,
             version=projection.version,
             fingerprint=fingerprint(projection),
+            protection=protection(connection, schema),
         )
     )
     connection.execute(text("reset role"))
 
 
+def newest_number(connection: Connection, projection: str) -> int:
+    """The greatest number that a generation of this projection has or had; 0 without any."""
+    query = """
+    select greatest(
+      (select max(live_generation) from runtime.generations where projection = :projection),
+      (select max(generation) from runtime.rebuilds where projection = :projection))
+    """
+    known = connection.scalar(text(query), {"projection": projection}) or 0
+    return max(known, *_numbers(connection, projection), 0)
+
+
+def drop_schema(connection: Connection, schema: str) -> None:
+    """Drop a generation with everything in it, in the caller's transaction; one that is not there is no error."""
+    connection.execute(text(f"set local lock_timeout = {_DROP_LOCK_TIMEOUT_MS}"))
+    connection.execute(text(f"set local role {OWNER}"))
+    connection.execute(text(f'drop schema if exists "{schema}" cascade'))
+    connection.execute(text("reset role"))
+
+
 @contextmanager
-def _locked(engine: Engine, name: str) -> Iterator[Connection]:
+def locked(engine: Engine, name: str) -> Iterator[Connection]:
     """One transaction that nobody else has for this projection's generations."""
     with engine.begin() as connection:
         connection.execute(text(f"select pg_advisory_xact_lock({lock_key('generations:' + name)})"))

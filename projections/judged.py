@@ -15,7 +15,7 @@ from projections.catalogue import EVENT_INDEX, PROJECTIONS
 from projections.event_index.fold import said as hash_of
 from projections.generations import LiveGeneration, live_generations
 from projections.runner.guard_rows import ACCEPTED_OUTCOME, DUPLICATE_OUTCOME, REJECTED_OUTCOME
-from schemas.envelope import Position
+from schemas.envelope import Event, Position
 from schemas.errors import MillstreamError
 
 PENDING: Final = "PENDING"
@@ -63,6 +63,10 @@ left join "{schema}".verdicts v on v.topic = k.topic and v.partition = k.partiti
 where c.next_offset is null or c.next_offset <= k."offset" or v.outcome <> 'ACCEPTED'
 """
 """Positions that the owner has not passed, or has not accepted; an unguarded event on its topic has no verdict and counts."""
+_ACCEPTED_BEFORE: Final = """
+select partition, "offset" from "{schema}".guard_events
+where topic = :topic and aggregate = :aggregate and source = :source and event_id = :event_id
+"""
 
 
 class NotOwned(MillstreamError):
@@ -117,6 +121,19 @@ def verdict(connection: Connection, position: Position, said: tuple[str, str] | 
         if of is not None:
             return Verdict(state=DUPLICATE, of=of)
     return Verdict(state=ACCEPTED)
+
+
+def accepted_before(connection: Connection, event: Event) -> Position | None:
+    """Where the guarded event stands if its topic's owner has accepted it, however long ago; None else, or where nobody judges it."""
+    topic = event.type.topics[0].value
+    owner = live_generations(connection).get(_OWNER.get(topic, ""))
+    if owner is None or not event.type.guarded:
+        return None
+    row = connection.execute(
+        text(_ACCEPTED_BEFORE.format(schema=owner.schema_name)),
+        {"topic": topic, "aggregate": event.key, "source": event.source, "event_id": event.id},
+    ).first()
+    return None if row is None else Position(topic, *row)
 
 
 def accepted_of(connection: Connection, positions: Iterable[Position]) -> set[Position]:
@@ -183,7 +200,7 @@ def _earlier(
     source, event_id = said
     offset = connection.scalar(
         text(_EARLIER.format(index=index.schema_name, schema=reader.schema_name)),
-        {**_where(position), "said": hash_of(source, event_id), "source": source, "event_id": event_id},
+        {**_where(position), "said": hash_of(event_id), "source": source, "event_id": event_id},
     )
     return None if offset is None else Position(position.topic, position.partition, offset)
 

@@ -1,11 +1,11 @@
-"""``millstream projector``: one process, one thread per projection."""
+"""``millstream projector``: one thread per projection, in as many processes as ``projections.sharing`` says."""
 
 import os
 import signal
 import socket
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from types import FrameType
@@ -17,27 +17,28 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra import metrics
+from infra.installation import refuse_unsound
 from infra.kafka.admin import KafkaAdmin
 from infra.kafka.errors import KafkaError
 from infra.postgres.connect import engine as make_engine
 from infra.postgres.role import Role
 from infra.postgres.runtime import heartbeats
 from infra.settings import Settings
-from projections import people_views
+from projections.apart import EX_SOFTWARE, run_apart
 from projections.catalogue import PROJECTIONS, projection
 from projections.freshness import HEARTBEAT_PREFIX, Ends
-from projections.generations import ensure_generation, swap
 from projections.lag import projection_lags, watermarks
+from projections.lag.sampler import sample_lag
 from projections.pace import set_pace
 from projections.projection import Projection
+from projections.rebuild.keeping import Keeper
 from projections.runner.errors import FoldFailed, LogMismatch, LogTruncated
 from projections.runner.failures import TRANSIENT
 from projections.runner.notify import Notifier
-from projections.runner.runner import Runner
+from projections.sharing import groups
 from schemas.errors import MustStop
+from schemas.shapes import learn_all
 
-EX_SOFTWARE: Final = 70
-"""Exit code of a process that stopped because going on would be wrong."""
 _HEARTBEAT_INTERVAL_S: Final = 5.0
 _FORGOTTEN_AFTER: Final = timedelta(days=1)
 _log = structlog.get_logger()
@@ -47,73 +48,65 @@ def run(settings: Settings, only: Sequence[str] | None = None) -> int:
     """Run the projections named in ``only`` (None: all) until SIGTERM or SIGINT; the exit code.
 
     A projection whose log was replaced or cut, or whose fold is broken (a bug at a few aggregates costs these only), stops
-    alone and says so, and the process goes on with the others. The code is 70 when none is left, and for what nobody foresaw.
+    alone and says so, and the others go on. The code is 70 when none is left, and for what nobody foresaw. Call it from
+    the main thread of a process without other threads where the projections are to have several processes.
     """
     wanted = PROJECTIONS if not only else tuple(projection(name) for name in only)
+    settings.require_kafka()
+    settings.dsn(Role.PROJECTOR)
+    set_pace()
+    learn_all()
+    shared = groups([one.name for one in wanted], len(os.sched_getaffinity(0)))
+    if len(shared) > 1:
+        return run_apart(settings, shared, lambda names: _run_group(settings, names))
+    if settings.metrics_port is not None:
+        _log.info("metrics_served", port=metrics.serve_metrics(settings.metrics_port))
+    return _run_group(settings, [one.name for one in wanted])
+
+
+def _run_group(settings: Settings, names: Sequence[str]) -> int:
+    """Run these projections in this process until SIGTERM or SIGINT; the exit code, 70 when none is left.
+
+    Raises TopicUnsound: it does not run on topics that could lose events.
+    """
+    wanted = [projection(name) for name in names]
+    refuse_unsound(settings)
     stop = threading.Event()
     _stop_on_signals(stop)
     set_pace()
     with ExitStack() as resources:
-        engine = make_engine(settings, Role.PROJECTOR, pool_size=2, name="projector")
+        engine = make_engine(settings, Role.PROJECTOR, pool_size=3, name="projector")
         resources.callback(engine.dispose)
-        if settings.metrics_port is not None:
-            _log.info("metrics_served", port=metrics.serve_metrics(settings.metrics_port))
         notifier = Notifier(settings)
         resources.callback(notifier.close)
+        keepers = {one.name: Keeper(settings, engine, one, notifier, stop) for one in wanted}
         threads = [
-            threading.Thread(
-                target=_keep, args=(settings, engine, one, notifier, stop), name=f"projection-{one.name}"
-            )
+            threading.Thread(target=_keep, args=(one, keepers[one.name]), name=f"projection-{one.name}")
             for one in wanted
         ]
         for thread in threads:
             thread.start()
         watch = threading.Thread(
-            target=_watch, args=(settings, engine, wanted, stop), name="watch", daemon=True
+            target=_watch, args=(settings, engine, keepers, stop), name="watch", daemon=True
         )
         watch.start()
+        sampler = threading.Thread(
+            target=sample_lag, args=(settings, stop, names), name="lag-sampler", daemon=True
+        )
+        sampler.start()
         for thread in threads:
             thread.join()
         stopped_by_request = stop.is_set()
         stop.set()
         watch.join(timeout=_HEARTBEAT_INTERVAL_S)
+        sampler.join(timeout=_HEARTBEAT_INTERVAL_S)
     return 0 if stopped_by_request else EX_SOFTWARE
 
 
-def _keep(
-    settings: Settings, engine: Engine, one: Projection, notifier: Notifier, stop: threading.Event
-) -> None:
-    """Run one projection. A generation that is not live is swapped in once it has caught up."""
+def _keep(one: Projection, keeper: Keeper) -> None:
+    """Keep the generations of one projection until the process is to end."""
     try:
-        while not stop.is_set():
-            try:
-                generation = ensure_generation(engine, one)
-                break
-            except TRANSIENT as error:
-                _log.warning("retrying", projection=one.name, error=str(error))
-                stop.wait(1.0)
-        else:
-            return
-        _log.info(
-            "projection_started", projection=one.name, generation=generation.number, live=generation.live
-        )
-        if generation.live:
-            people_views.refresh(engine, one, generation)
-            Runner(settings, one, generation, notifier, stop).run()
-            return
-        _log.warning(
-            "rebuilding",
-            projection=one.name,
-            generation=generation.number,
-            reason="the live generation was built by another version; readers are served by it until this one has caught up",
-        )
-
-        def caught_up() -> None:
-            swap(engine, one, generation)
-            people_views.refresh(engine, one, generation)
-            _log.info("generation_swapped", projection=one.name, generation=generation.number)
-
-        Runner(settings, one, generation, notifier, stop, on_caught_up=caught_up).run()
+        keeper.run()
     except MustStop as error:
         # A log that is not ours, or a broken fold, stops its projection only: the others are right, and served.
         if not isinstance(error, LogMismatch | LogTruncated | FoldFailed):
@@ -141,26 +134,27 @@ def _stop_on_signals(stop: threading.Event) -> None:
         signal.signal(signal.SIGINT, ask)
 
 
-def _watch(settings: Settings, engine: Engine, wanted: Sequence[Projection], stop: threading.Event) -> None:
+def _watch(settings: Settings, engine: Engine, keepers: Mapping[str, Keeper], stop: threading.Event) -> None:
     """Heartbeat and lag, every five seconds; both are hints and may fail."""
     started_at = datetime.now(UTC)
     process = f"{HEARTBEAT_PREFIX}{socket.gethostname()}-{os.getpid()}"
     admin: KafkaAdmin | None = None
-    names = [one.name for one in wanted]
+    mine = [projection(name) for name in keepers]
     ends: Ends = {}
     while not stop.is_set():
         try:
-            _beat(engine, process, started_at, names, ends)
+            _beat(engine, process, started_at, keepers, ends)
             admin = admin or KafkaAdmin(settings)
-            marks = watermarks(admin)
+            # Each process looks at its own: readers put the ends of all heartbeats together.
+            marks = watermarks(admin, mine)
             ends = {
                 (topic, number): at.end
                 for topic, partitions in marks.items()
                 for number, at in partitions.items()
             }
-            _beat(engine, process, started_at, names, ends)
+            _beat(engine, process, started_at, keepers, ends)
             with engine.connect() as connection:
-                for lag in projection_lags(connection, admin, marks):
+                for lag in projection_lags(connection, admin, marks, mine):
                     metrics.PROJECTION_LAG_RECORDS.labels(lag.projection).set(lag.records)
         except (SQLAlchemyError, KafkaError, *TRANSIENT) as error:
             _log.info("watch_failed", error=str(error))
@@ -174,7 +168,9 @@ def _watch(settings: Settings, engine: Engine, wanted: Sequence[Projection], sto
         connection.execute(delete(heartbeats).where(heartbeats.c.process == process))
 
 
-def _beat(engine: Engine, process: str, started_at: datetime, names: list[str], ends: Ends) -> None:
+def _beat(
+    engine: Engine, process: str, started_at: datetime, keepers: Mapping[str, Keeper], ends: Ends
+) -> None:
     now = datetime.now(UTC)
     seen: dict[str, dict[str, int]] = {}
     for (topic, number), end in sorted(ends.items()):
@@ -185,7 +181,11 @@ def _beat(engine: Engine, process: str, started_at: datetime, names: list[str], 
         pid=os.getpid(),
         started_at=started_at,
         seen_at=now,
-        details={"projections": names, "ends": seen},
+        details={
+            "projections": list(keepers),
+            "generations": [kept for keeper in keepers.values() for kept in keeper.kept],
+            "ends": seen,
+        },
     )
     with engine.begin() as connection:
         # Whoever was killed left its row behind.

@@ -8,7 +8,10 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection, Engine, text
 
+from projections.access.queries import PROJECTION as ACCESS
+from projections.access.queries import denied_to
 from projections.catalogue import PROJECTIONS, projection
+from projections.chosen import Chosen, ChosenGeneration, chosen_generations
 from projections.freshness import Freshness, freshness, log_ends
 from projections.generations import DENIED_SETTING, LiveGeneration, NotProjected, live_generations
 from projections.waiting import AppliedSignal, wait_while
@@ -17,6 +20,10 @@ from schemas.envelope import Position
 Partition = tuple[str, int]
 """(topic, partition)."""
 ALL: Final = tuple(one.name for one in PROJECTIONS)
+_PUT_ASIDE: Final = """
+select exists(select from "{schema}".dead_letters where topic = :topic)
+    or exists(select from "{schema}".quarantine where topic = :topic)
+"""
 
 
 class AppliedPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +46,20 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     def freshness(self) -> dict[str, Freshness]:
         """How fresh each of the snapshot's projections is, against the ends that the projectors have seen."""
         ends = log_ends(self.connection)
-        return {name: freshness(positions, ends) for name, positions in self.applied.items()}
+        found = {name: freshness(positions, ends) for name, positions in self.applied.items()}
+        for name, generation in self.generations.items():
+            # What was replayed until a time holds everything until then, whenever its newest record came.
+            if isinstance(generation, ChosenGeneration) and generation.until is not None:
+                found[name] = msgspec.structs.replace(found[name], applied_up_to=generation.until)
+        return found
+
+    def has_put_aside(self, name: str, topic: str) -> bool:
+        """Whether something of ``topic`` is not in the rows: a dead letter, or an event in quarantine. For the role WORKER.
+
+        An operator may bring it back later: who takes away what no row names waits until then.
+        """
+        schema = self.generations[name].schema_name
+        return bool(self.connection.scalar(text(_PUT_ASIDE.format(schema=schema)), {"topic": topic}))
 
 
 class Reader:
@@ -64,21 +84,25 @@ class Reader:
 
     @contextmanager
     def snapshot(
-        self, names: Collection[str] = ALL, denied_repositories: Collection[int] = ()
+        self,
+        names: Collection[str] = ALL,
+        denied_repositories: Collection[int] = (),
+        at: Chosen | None = None,
+        viewer: int | None = None,
     ) -> Iterator[Snapshot]:
-        """One REPEATABLE READ READ ONLY transaction over the live generations of ``names``.
+        """One REPEATABLE READ READ ONLY transaction over the live generations of ``names``, or those that ``at`` numbers.
 
-        ``denied_repositories`` are hidden by row security from the role ``app``. Raises NotProjected.
+        From the role ``app`` row security hides ``denied_repositories`` and whatever the user ``viewer`` may not see: by the
+        permissions as they are in this very snapshot, also where it shows the past. Raises NotProjected, GenerationRefused.
         """
         with self._engine.connect() as plain:
             connection = plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
-                denied = "{" + ",".join(str(int(number)) for number in sorted(denied_repositories)) + "}"
-                connection.execute(
-                    text("select set_config(:name, :denied, true)"),
-                    {"name": DENIED_SETTING, "denied": denied},
+                _hide(connection, {*denied_repositories, *_denied(connection, viewer)})
+                chosen = chosen_generations(
+                    connection, {name: at[name] for name in names if name in at} if at else {}
                 )
-                live = _resolve(connection, names)
+                live = {**_resolve(connection, [name for name in names if name not in chosen]), **chosen}
                 yield Snapshot(
                     connection=connection.execution_options(
                         schema_translate_map={
@@ -123,6 +147,23 @@ class Reader:
         except NotProjected:
             return False
         return all(passed.get(place, 0) >= end for place, end in ends.items())
+
+
+def _denied(connection: Connection, viewer: int | None) -> frozenset[int]:
+    if viewer is None:
+        return frozenset()
+    live = _resolve(connection, (ACCESS,))[ACCESS]
+    placed = connection.execution_options(
+        schema_translate_map={projection(ACCESS).metadata.schema: live.schema_name}
+    )
+    return denied_to(placed, viewer)
+
+
+def _hide(connection: Connection, repositories: Collection[int]) -> None:
+    denied = "{" + ",".join(str(int(number)) for number in sorted(repositories)) + "}"
+    connection.execute(
+        text("select set_config(:name, :denied, true)"), {"name": DENIED_SETTING, "denied": denied}
+    )
 
 
 def _resolve(connection: Connection, names: Collection[str]) -> dict[str, LiveGeneration]:

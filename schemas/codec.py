@@ -3,10 +3,8 @@
 ``decode`` never raises on foreign bytes: what cannot be an event comes back as a value that says why.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -15,18 +13,17 @@ import orjson
 from schemas.envelope import Event, Headers, Record
 from schemas.errors import MillstreamError
 from schemas.ids import new_event_id
-from schemas.limits import FIRST_YEAR, LAST_YEAR, FieldError, is_within_limits
+from schemas.limits import FIRST_YEAR, LAST_YEAR
+from schemas.payloads import PAYLOAD_ERRORS, SHOWN_CHARACTERS, decode_payload, parse_time, reason_and_path
+from schemas.plain import CONTENT_TYPE, MAX_ATTRIBUTE_BYTES, NAMES, NO_EXTENSIONS, decode_plain
 from schemas.registry import REGISTRY, EventType, Payload, Registry
 from schemas.upcasting import newest
 
 MAX_RECORD_BYTES: Final = 900_000
 """Largest key, value and headers together: below every client's own limit (DESIGN section 4)."""
-MAX_ATTRIBUTE_BYTES: Final = 1_024
-"""Largest attribute, and name of one: ids are keys of databases."""
 _FEW_HEADERS: Final = 64
 _SURELY_SMALL_BYTES: Final = MAX_RECORD_BYTES - _FEW_HEADERS * 2 * MAX_ATTRIBUTE_BYTES
 """Below it the attributes need not be measured one by one: a few of them, none too long (a longer one is refused)."""
-CONTENT_TYPE: Final = b"application/json"
 STRUCTURED: Final = b"application/cloudevents"
 """How the content type of a structured event begins."""
 _KNOWN: Final = frozenset(
@@ -49,11 +46,6 @@ _KNOWN: Final = frozenset(
 _REQUIRED: Final = ("specversion", "id", "source", "type")
 attribute_of: Final = {f"ce_{name}": name for name in _KNOWN}.get
 """The attribute that a header of binary mode holds (None: no known one): found faster than cut out of its name."""
-_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""An escaped NUL, and no escaped backslash before the letters u0000."""
-_SHOWN_CHARACTERS: Final = 300
-"""Of foreign text in a reason: dead letters keep the record itself."""
-_NO_EXTENSIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class TooLarge(MillstreamError):
@@ -81,12 +73,6 @@ class UnknownVersion(msgspec.Struct, frozen=True):
 
 
 Decoded = Event | Undecodable | UnknownType | UnknownVersion
-
-PAYLOAD_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What ``decode_payload`` raises: the last for fields nobody knows that are nested without end."""
-
-_decoders: dict[type[Payload], Callable[[bytes], Payload]] = {}
-_parse_time = msgspec.json.Decoder(datetime).decode
 
 
 def record_size_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
@@ -128,16 +114,17 @@ def new_event(
 
 def encode(event: Event) -> tuple[bytes, bytes, Headers]:
     """(key, value, headers) in binary mode. Raises TooLarge."""
-    headers: list[tuple[str, bytes]] = [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", event.id.encode()),
-        ("ce_source", event.source.encode()),
-        ("ce_type", event.type.name.encode()),
-        ("ce_dataschema", event.type.dataschema.encode()),
-        ("ce_time", _rfc3339(event.time).encode()),
-        ("ce_subject", event.subject.encode()),
-        ("content-type", CONTENT_TYPE),
-    ]
+    always = (
+        b"1.0",
+        event.id.encode(),
+        event.source.encode(),
+        event.type.name.encode(),
+        event.type.dataschema.encode(),
+        _rfc3339(event.time).encode(),
+        event.subject.encode(),
+        CONTENT_TYPE,
+    )
+    headers = list(zip(NAMES, always, strict=True))
     optional = {
         "ce_correlationid": event.correlation_id,
         "ce_causationid": event.causation_id,
@@ -161,6 +148,11 @@ def decode(record: Record, registry: Registry = REGISTRY) -> Decoded:
 
     An event of an earlier version comes back as the newest one says it (``schemas.upcasting``).
     """
+    return decode_plain(record, registry) or decode_closely(record, registry)
+
+
+def decode_closely(record: Record, registry: Registry = REGISTRY) -> Decoded:
+    """``decode`` by all rules, one after the other: for what is not as ``encode`` writes it."""
     value = record.value
     attributes: dict[str, str] = {}
     size_bytes = len(record.key or b"") + len(value or b"")
@@ -180,7 +172,7 @@ def decode(record: Record, registry: Registry = REGISTRY) -> Decoded:
             elif name == "traceparent":
                 attributes[name] = data.decode("ascii", "replace")
     except UnicodeDecodeError:
-        return Undecodable("the header is not UTF-8", name[:_SHOWN_CHARACTERS])
+        return Undecodable("the header is not UTF-8", name[:SHOWN_CHARACTERS])
     if size_bytes > _SURELY_SMALL_BYTES or len(record.headers) > _FEW_HEADERS:
         size_bytes = record_size_bytes(record.key, value, record.headers)
     if size_bytes > MAX_RECORD_BYTES:
@@ -240,7 +232,7 @@ def _check_attributes(attributes: Mapping[str, str]) -> Undecodable | None:
     for name, text in attributes.items():
         problem = attribute_problem(name, text)
         if problem is not None:
-            return Undecodable(f"the attribute {problem}", f"ce_{name}"[:_SHOWN_CHARACTERS])
+            return Undecodable(f"the attribute {problem}", f"ce_{name}"[:SHOWN_CHARACTERS])
     return None
 
 
@@ -254,7 +246,7 @@ def _build(record: Record, attributes: dict[str, str], data: bytes, registry: Re
         return Undecodable(f"the attribute {name!r} is missing", f"ce_{name}")
     if attributes["specversion"] != "1.0":
         return Undecodable(
-            f"specversion {attributes['specversion'][:_SHOWN_CHARACTERS]!r} is not 1.0", "ce_specversion"
+            f"specversion {attributes['specversion'][:SHOWN_CHARACTERS]!r} is not 1.0", "ce_specversion"
         )
     found = _event_type(attributes, registry)
     if not isinstance(found, EventType):
@@ -299,40 +291,10 @@ def _build(record: Record, attributes: dict[str, str], data: bytes, registry: Re
         causation_id=get("causationid"),
         expected_version=None if expected is None else int(expected),
         traceparent=get("traceparent"),
-        extensions=_NO_EXTENSIONS
+        extensions=NO_EXTENSIONS
         if _KNOWN.issuperset(attributes)
         else {name: value for name, value in attributes.items() if name not in _KNOWN},
     )
-
-
-def decode_payload(event_type: EventType, data: bytes) -> Payload:
-    """The payload in these bytes, in this very version. Raises one of PAYLOAD_ERRORS."""
-    if len(data) > event_type.max_bytes:
-        raise msgspec.ValidationError(
-            f"{len(data):,} bytes are more than the {event_type.max_bytes:,} that {event_type.name} may have"
-        )
-    if b"\\" in data and _NUL.search(data):
-        raise msgspec.ValidationError("text with a NUL character cannot be kept in a database")
-    return _decoder(event_type.payload)(data)
-
-
-def reason_and_path(error: Exception) -> tuple[str, str]:
-    """What a payload's decoding error says: in words, and of which field (JSONPath)."""
-    text = str(error)
-    reason, at, path = text.rpartition(" - at `")
-    reason, path = (reason, path.rstrip("`")) if at else (text, "$")
-    if isinstance(error.__cause__, FieldError):
-        path = f"{path}.{error.__cause__.field}"
-    return reason[:_SHOWN_CHARACTERS], path[:_SHOWN_CHARACTERS]
-
-
-def parse_time(text: str) -> datetime | None:
-    """An RFC 3339 time with its zone, in the years that can be counted in; None when it is no such thing."""
-    try:
-        time = _parse_time(b'"%b"' % text.encode())
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        return None
-    return None if time.tzinfo is None or not is_within_limits(time) else time
 
 
 def _event_type(
@@ -348,18 +310,11 @@ def _event_type(
     prefix, _, tail = dataschema.rpartition("/v")
     if not tail.isascii() or not tail.isdigit() or len(tail) > 9 or prefix.rpartition("/")[2] != name:
         return Undecodable(
-            f"dataschema {dataschema[:_SHOWN_CHARACTERS]!r} does not end in /{name[:_SHOWN_CHARACTERS]}/v<n>",
+            f"dataschema {dataschema[:SHOWN_CHARACTERS]!r} does not end in /{name[:SHOWN_CHARACTERS]}/v<n>",
             "ce_dataschema",
         )
     found = registry.get(name, int(tail))
     return found if found is not None else UnknownVersion(name, int(tail))
-
-
-def _decoder(payload: type[Payload]) -> Callable[[bytes], Payload]:
-    decoder = _decoders.get(payload)
-    if decoder is None:
-        decoder = _decoders[payload] = msgspec.json.Decoder(payload).decode
-    return decoder
 
 
 def _rfc3339(instant: datetime) -> str:

@@ -9,6 +9,7 @@ import posixpath
 import re
 import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import orjson
@@ -23,6 +24,8 @@ EVENT_NAMESPACE = uuid.UUID("5d0c8a4e-6f0b-5a61-9a0e-3b1c2d4e5f60")
 """Namespace of every deterministic event id: part of the contract, never changed."""
 
 _SEPARATOR = "\x1f"
+_UPLOADS_SINCE = datetime(2020, 1, 1, tzinfo=UTC)
+_CHANCE_BITS = 11
 _HOST = re.compile(r"\w(?:[\w.-]*\w)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -76,6 +79,22 @@ def repository_id(canonical_name: str) -> int:
 def aggregate_id(kind: str, caller: str, idempotency_key: str) -> int:
     """Id of an insight or monitor: a retry with the same key names the same aggregate."""
     return stable_id(_SEPARATOR.join((kind, caller, idempotency_key)))
+
+
+def upload_id(at: datetime, chance: int) -> int:
+    """Id of an upload that comes to be at ``at``: 42 bits of milliseconds since 2020 (UTC), then the low 11 bits of ``chance``.
+
+    A larger one is newer. Raises ValueError for a time before 2020 or after 2159.
+    """
+    milliseconds = (at - _UPLOADS_SINCE) // timedelta(milliseconds=1)
+    if not 0 <= milliseconds < 1 << (ID_BITS - _CHANCE_BITS):
+        raise ValueError(f"{at} lies outside the years that an upload's id can say")
+    return milliseconds << _CHANCE_BITS | chance & ((1 << _CHANCE_BITS) - 1)
+
+
+def upload_time(number: int) -> datetime:
+    """When the upload of this id came to be, to the millisecond."""
+    return _UPLOADS_SINCE + timedelta(milliseconds=number >> _CHANCE_BITS)
 
 
 def derived_event_id(*parts: object) -> str:

@@ -26,6 +26,8 @@ class ReasonCode(StrEnum):
     """Nothing of this aggregate was accepted yet."""
     REMOVED = "removed"
     DELETED = "deleted"
+    ILLEGAL = "illegal"
+    """The aggregate is in a state that this cannot follow."""
 
 
 class AggregateState(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from schemas.ids import MAX_ID
+from schemas.privacy import refusal
 from schemas.topics import Topic
 
 SafeId = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
@@ -68,6 +69,8 @@ class EventType(msgspec.Struct, frozen=True, eq=False, dict=True):
     max_bytes: int = sys.maxsize
     """Largest payload as it stands on the log, where it is less than any event may have."""
     upcaster: Upcaster | None = None
+    administers: bool = False
+    """Whether, of an external type, only a site admin may state it."""
 
     @cached_property
     def dataschema(self) -> str:
@@ -81,17 +84,25 @@ class Registry:
         self._types: dict[tuple[str, int], EventType] = {}
         self._by_payload: dict[type[Payload], EventType] = {}
         self._latest: dict[str, EventType] = {}
+        self._latest_by_bytes: dict[tuple[bytes, bytes], EventType] = {}
 
     def add(self, event_type: EventType) -> EventType:
-        """Register a type. Raises ValueError when name and version are taken."""
+        """Register a type. Raises ValueError when name and version are taken, or when it would bring onto the log what must
+        not be there (``schemas.privacy``)."""
         identity = (event_type.name, event_type.version)
         if identity in self._types:
             raise ValueError(f"{event_type.name} v{event_type.version} is registered twice")
+        unfit = refusal(event_type.payload)
+        if unfit is not None:
+            raise ValueError(f"{event_type.name} v{event_type.version}: {unfit}")
         self._types[identity] = event_type
         self._by_payload[event_type.payload] = event_type
         newest = self._latest.get(event_type.name)
         if newest is None or newest.version < event_type.version:
             self._latest[event_type.name] = event_type
+            self._latest_by_bytes[_in_bytes(event_type)] = event_type
+            if newest is not None:
+                del self._latest_by_bytes[_in_bytes(newest)]
         return event_type
 
     def get(self, name: str, version: int) -> EventType | None:
@@ -100,12 +111,20 @@ class Registry:
     def latest(self, name: str) -> EventType | None:
         return self._latest.get(name)
 
+    def latest_by_bytes(self, name: bytes, dataschema: bytes) -> EventType | None:
+        """The newest version of a type by the headers that say it; None for any other version."""
+        return self._latest_by_bytes.get((name, dataschema))
+
     def of(self, payload: Payload) -> EventType:
         """The type whose payload this is. Raises KeyError for a foreign struct."""
         return self._by_payload[type(payload)]
 
     def __iter__(self) -> Iterator[EventType]:
         return iter(self._types.values())
+
+
+def _in_bytes(event_type: EventType) -> tuple[bytes, bytes]:
+    return event_type.name.encode(), event_type.dataschema.encode()
 
 
 REGISTRY = Registry()
@@ -126,6 +145,7 @@ class event:  # noqa: N801 - reads as a decorator
         guarded: bool = False,
         max_bytes: int = sys.maxsize,
         upcaster: Upcaster | None = None,
+        administers: bool = False,
     ) -> None:
         self._name = name
         self._version = version
@@ -136,6 +156,7 @@ class event:  # noqa: N801 - reads as a decorator
         self._guarded = guarded
         self._max_bytes = max_bytes
         self._upcaster = upcaster
+        self._administers = administers
 
     def __call__(self, payload: type[P]) -> type[P]:
         key, subject = self._key, self._subject
@@ -151,6 +172,7 @@ class event:  # noqa: N801 - reads as a decorator
                 guarded=self._guarded,
                 max_bytes=self._max_bytes,
                 upcaster=self._upcaster,
+                administers=self._administers,
                 summary=(payload.__doc__ or "").strip().splitlines()[0],
             )
         )

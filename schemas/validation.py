@@ -6,6 +6,7 @@ in words what it has to be. Nothing is raised for bad input.
 
 import difflib
 import functools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,13 +16,9 @@ import orjson
 
 from schemas.codec import (
     MAX_RECORD_BYTES,
-    PAYLOAD_ERRORS,
     attribute_problem,
     attributes_of,
-    decode_payload,
     encode,
-    parse_time,
-    reason_and_path,
 )
 from schemas.envelope import Event
 from schemas.errors import MillstreamError
@@ -29,6 +26,7 @@ from schemas.events import REGISTRY, RepositoryRegistered
 from schemas.ids import InvalidRepositoryName, canonical_repository_name, repository_id
 from schemas.jsonschema import closed_schema
 from schemas.limits import FIRST_YEAR, LAST_YEAR
+from schemas.payloads import PAYLOAD_ERRORS, decode_payload, parse_time, reason_and_path
 from schemas.registry import Audience, EventType, Registry
 
 MAX_PROBLEMS: Final = 50
@@ -52,6 +50,8 @@ _ATTRIBUTES: Final = frozenset(
         "data",
     )
 )
+_TELLING: Final = re.compile(r"authorization|cookie|password|passwd|secret|credential|token|apikey|e?mail")
+"""Extension attributes of these names are refused: nobody needs them, and what a tool adds unasked is caught."""
 _TYPE_NAMES: Final = {
     "string": "text",
     "integer": "a whole number",
@@ -186,6 +186,8 @@ def _attribute_problems(event: Mapping[str, Any]) -> Iterator[FieldProblem]:
                 f"$.{name[:_SHOWN_CHARACTERS]}",
                 "is no attribute: names have lower-case letters and digits only",
             )
+        elif name not in _ATTRIBUTES and _TELLING.search(name):
+            yield FieldProblem(f"$.{name}", "sounds like a secret or an address, which no event may have")
         elif value is not None and not isinstance(value, str | int | bool):
             yield FieldProblem(f"$.{name}", f"has to be text, not {_shown(value)}")
         elif isinstance(value, str) and (problem := attribute_problem(name, value)) is not None:

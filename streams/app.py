@@ -207,7 +207,10 @@ class StreamsApp:
             await asyncio.sleep(_CRASH_POLL_S)
         await asyncio.sleep(_CRASH_POLL_S)  # the generators acknowledge after the bodies have ended
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._app.consumer.commit(), timeout=_COMMIT_S)
+            async with asyncio.timeout(_COMMIT_S):
+                # While another commit is under way, which knows nothing of the last batches, a call only waits for it.
+                await self._app.consumer.commit()
+                await self._app.consumer.commit()
 
 
 class _Worker(faust.Worker):
@@ -230,7 +233,7 @@ def _faust_app(config: AppConfig, member_id: str) -> faust.App:
     return faust.App(
         config.app_id,
         broker=[f"kafka://{address.strip()}" for address in config.bootstrap.split(",")],
-        broker_credentials=_credentials(config.security),
+        broker_credentials=credentials(config.security),
         store="memory://",
         datadir=str(config.data_folder / config.app_id),
         autodiscover=False,
@@ -257,7 +260,8 @@ def _faust_app(config: AppConfig, member_id: str) -> faust.App:
     )
 
 
-def _credentials(security: KafkaSecurity) -> faust.SASLCredentials | faust.SSLCredentials | None:
+def credentials(security: KafkaSecurity) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """How to log in to Kafka, in Faust's words."""
     context: ssl.SSLContext | None = None
     if security.protocol.endswith("SSL"):
         context = ssl.create_default_context(cafile=security.ca_file)

@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 import structlog
 
 from infra import metrics
+from infra.installation import refuse_unsound
 from infra.kafka.admin import KafkaAdmin
 from infra.kafka.producer import Publisher
 from infra.logging import configure_from
@@ -21,6 +22,7 @@ from infra.settings import Settings, load_settings
 from infra.topics import HANDS_APP, HEADS_APP
 from schemas.envelope import Position
 from schemas.errors import MillstreamError
+from schemas.shapes import learn_all
 from schemas.topics import Topic
 from streams.agent import AgentSpec, Outgoing, Timer
 from streams.app import AppConfig, StreamsApp
@@ -38,6 +40,8 @@ _log = structlog.get_logger()
 
 def run_app(settings: Settings, name: str) -> NoReturn:
     """One app, in this process: works until it is asked to stop, then exits."""
+    learn_all()
+    refuse_unsound(settings)
     app_id = APP_IDS[name]
     slot = Slot.take(settings, app_id)
     slot.watch(lambda error: end_process(f"the slot {slot.instance_id} is lost", error))
@@ -45,8 +49,8 @@ def run_app(settings: Settings, name: str) -> NoReturn:
     with KafkaAdmin(settings) as admin:
         partitions = admin.partitions(Topic.REPOSITORIES)
     if settings.metrics_port is not None:
-        # Both apps of a machine are given one port: the heads take the next.
-        metrics.serve_metrics(settings.metrics_port and settings.metrics_port + APPS.index(name))
+        # All processes of a machine are given one port: the projector takes it, hands and heads the next two.
+        metrics.serve_metrics(settings.metrics_port and settings.metrics_port + 1 + APPS.index(name))
     config = AppConfig(
         app_id=app_id,
         bootstrap=settings.require_kafka(),

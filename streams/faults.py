@@ -4,16 +4,22 @@ Nothing of this is reachable without an environment variable that only tests set
 ``MILLSTREAM_TEST_DROP=<agent>[:<number>]`` acknowledges the first ``number`` batches of an agent without work, each
 noted in the file ``MILLSTREAM_TEST_FAULT_MARKER``; ``MILLSTREAM_TEST_BUG=acknowledge_on_failure`` acknowledges
 batches whose handler failed, as Faust itself would; ``MILLSTREAM_TEST_AGENT_FAILS=<agent>:<nth>`` makes the nth batch
-of an agent fail; ``MILLSTREAM_TEST_SILENCE=<timer>`` keeps a timer from ever running.
+of an agent fail; ``MILLSTREAM_TEST_SILENCE=<timer>`` keeps a timer from ever running. ``MILLSTREAM_TEST_BUG=leave_behind``
+leaves alone what stands as being processed although nobody works on it; ``MILLSTREAM_TEST_BUG=positions_first`` says what a monitor
+has searched before it says what was found. ``MILLSTREAM_TEST_DIES=<point>[:<nth>]`` kills the process with SIGKILL when the point is
+passed for the nth time.
 """
 
 import os
+import signal
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from schemas.envelope import Position
 from streams.agent import AgentSpec, Context, Outgoing, Received
 
 DROP_VARIABLE: Final = "MILLSTREAM_TEST_DROP"
@@ -22,6 +28,13 @@ SILENCE_VARIABLE: Final = "MILLSTREAM_TEST_SILENCE"
 BUG_VARIABLE: Final = "MILLSTREAM_TEST_BUG"
 MARKER_VARIABLE: Final = "MILLSTREAM_TEST_FAULT_MARKER"
 ACKNOWLEDGE_ON_FAILURE: Final = "acknowledge_on_failure"
+LEAVE_BEHIND: Final = "leave_behind"
+POSITIONS_FIRST: Final = "positions_first"
+DIES_VARIABLE: Final = "MILLSTREAM_TEST_DIES"
+SEARCHED: Final = "searched"
+"""What is new for a monitor was found, and nobody was told."""
+
+_passed: Counter[str] = Counter()
 
 
 class MadeToFail(Exception):
@@ -35,6 +48,7 @@ def under_test(spec: AgentSpec) -> AgentSpec:
     if not dropped and not failing:
         return spec
     batches = 0
+    lost: set[Position] = set()
 
     async def handle(batch: Sequence[Received], context: Context) -> Sequence[Outgoing]:
         nonlocal batches
@@ -42,6 +56,10 @@ def under_test(spec: AgentSpec) -> AgentSpec:
         places = f"{batch[0].position} to {batch[-1].position}"
         if batches <= dropped:
             _note(f"dropped {spec.name} {places}")
+            lost.update(one.position for one in batch)
+            return ()
+        batch = [one for one in batch if one.position not in lost]  # nor after a rebalance
+        if not batch:
             return ()
         if batches == failing:
             _note(f"failed {spec.name} {places}")
@@ -61,9 +79,28 @@ def acknowledges_failures() -> bool:
     return os.environ.get(BUG_VARIABLE) == ACKNOWLEDGE_ON_FAILURE
 
 
-def _wanted(variable: str, agent: str) -> int:
+def leaves_behind() -> bool:
+    """Whether a test switched this bug on."""
+    return os.environ.get(BUG_VARIABLE) == LEAVE_BEHIND
+
+
+def moves_positions_first() -> bool:
+    """Whether a test switched this bug on."""
+    return os.environ.get(BUG_VARIABLE) == POSITIONS_FIRST
+
+
+def reached(point: str) -> None:
+    """Die here when a test asked for it."""
+    wanted = _wanted(DIES_VARIABLE, point)
+    if wanted:
+        _passed[point] += 1
+        if _passed[point] == wanted:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _wanted(variable: str, wanted: str) -> int:
     name, _, number = os.environ.get(variable, "").partition(":")
-    return int(number or "1") if name == agent else 0
+    return int(number or "1") if name == wanted else 0
 
 
 def _note(line: str) -> None:

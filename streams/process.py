@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from infra import members
+from infra.family import keep_alive
 from infra.settings import Settings
-from streams.family import keep_alive
 
 HANDS: Final = "hands"
 HEADS: Final = "heads"
@@ -29,4 +30,6 @@ def run(settings: Settings, apps: Sequence[str] = APPS) -> int:
         from streams.app_process import run_app
 
         run_app(settings, apps[0])
-    return keep_alive({name: [sys.executable, "-m", "streams.app_process", name] for name in apps})
+    return keep_alive(
+        {name: members.command([sys.executable, "-m", "streams.app_process", name]) for name in apps}
+    )

@@ -16,6 +16,7 @@ Vector = Mapping[tuple[str, int], int]
 """Next offsets by (topic, partition)."""
 
 _SLICE_S: Final = 10.0
+_GLANCE_S: Final = 2.0
 _log = structlog.get_logger()
 
 
@@ -62,3 +63,11 @@ class Wait:
         wanted = {place: offset for place, offset in self._ends.items() if place[0] in topics}
         while not await asyncio.to_thread(self._reader.wait_until, projection, wanted, _SLICE_S):
             _log.info("projection_wait", projection=projection)
+
+
+async def has_passed(
+    reader: Waits, log_ends: EndsOfTopics, projection: str, topic: Topic, within_s: float = _GLANCE_S
+) -> bool:
+    """Whether the projection passes the end of ``topic``, as it is now, soon: for a timer, which may look again later."""
+    ends = await asyncio.to_thread(log_ends.ends, (topic,))
+    return await asyncio.to_thread(reader.wait_until, projection, ends, within_s)

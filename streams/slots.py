@@ -10,6 +10,7 @@ Needs a direct connection: a pooler that hands sessions around (transaction pool
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final, Self
 
@@ -25,6 +26,10 @@ _CHECK_S: Final = 1.0
 _ANSWER_MS: Final = 5_000
 LEASE_MS: Final = 10_000
 """A process that does not ask for so long (it was paused) loses its slot and its leases: the server ends the session."""
+ALONE_S: Final = LEASE_MS / 1_000 - 2.0
+"""So long after the last question that was answered the process ends by itself: where the network alone is cut, the server frees
+slot and leases and nobody tells us.
+"""
 
 
 class NoSlotFree(MillstreamError):
@@ -43,7 +48,8 @@ class Slot:
         self.number = number
         self._connection = connection
         self._closing = threading.Event()
-        self._watcher: threading.Thread | None = None
+        self._asked_s = time.monotonic()
+        """When the last question that was answered was asked: the server's own clock begins later."""
 
     @classmethod
     def take(cls, settings: Settings, app_id: str, *, wanted: int | None = None) -> Self:
@@ -69,11 +75,18 @@ class Slot:
         return f"{self.app_id}-{self.number}"
 
     def watch(self, on_lost: Callable[[BaseException], None]) -> None:
-        """Ask the session every second, on a thread of its own; ``on_lost`` is called once when it does not answer."""
-        self._watcher = threading.Thread(
-            target=self._watch, args=(on_lost,), name=f"slot-{self.number}", daemon=True
-        )
-        self._watcher.start()
+        """Ask the session every second, on a thread of its own; ``on_lost`` is called once when it does not answer.
+
+        A second thread looks at the clock, since the first may wait for an answer that no network brings.
+        """
+        lost = threading.Lock()
+
+        def once(error: BaseException) -> None:
+            if not self._closing.is_set() and lost.acquire(blocking=False):
+                on_lost(error)
+
+        for name, work in (("slot", self._watch), ("slot-clock", self._watch_clock)):
+            threading.Thread(target=work, args=(once,), name=f"{name}-{self.number}", daemon=True).start()
 
     def live(self) -> int:
         """How many slots of this app are held now, over the whole cluster."""
@@ -109,18 +122,28 @@ class Slot:
             try:
                 self._execute("SELECT 1", ())
             except MillstreamError as error:
-                if not self._closing.is_set():
-                    on_lost(error)
+                on_lost(error)
                 return
 
+    def _watch_clock(self, on_lost: Callable[[BaseException], None]) -> None:
+        while (left_s := self._asked_s + ALONE_S - time.monotonic()) > 0:
+            if self._closing.wait(left_s):
+                return
+        on_lost(self._lost(f"no answer for {ALONE_S:g} s"))
+
+    def _lost(self, why: str) -> SlotLost:
+        return SlotLost(
+            f"the session of slot {self.instance_id} is lost: {why}",
+            remedy="The process ends; start it again when the database answers.",
+        )
+
     def _execute(self, query: str, parameters: tuple[object, ...]) -> tuple[Any, ...]:
+        asked_s = time.monotonic()
         try:
             row = self._connection.execute(query.encode(), parameters).fetchone()
         except psycopg.Error as error:
-            raise SlotLost(
-                f"the session of slot {self.instance_id} is lost: {' '.join(str(error).split())}",
-                remedy="The process ends; start it again when the database answers.",
-            ) from error
+            raise self._lost(" ".join(str(error).split())) from error
+        self._asked_s = max(self._asked_s, asked_s)
         return row or (None,)
 
 

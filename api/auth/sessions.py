@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from api.auth.secret_file import kept_secret
-from api.auth.user import Means, User, local_admin
+from api.auth.user import ADMIN_NAME
+from infra.secret_file import kept_secret
 
 COOKIE_PREFIX = "millstream_session"
 LIFETIME_S = 7 * 24 * 3600
@@ -21,10 +21,10 @@ _SALT = "millstream.session"
 
 
 class Session(msgspec.Struct, frozen=True):
-    """An authenticated browser. ``id`` is random and appears in no URL."""
+    """An authenticated browser. ``id`` is random and appears in no URL. Whose it is says ``name``; what they may do is looked up."""
 
     id: str
-    user: User
+    name: str
 
 
 class Sessions:
@@ -42,10 +42,11 @@ class Sessions:
         """With the key kept in ``home/secrets``."""
         return cls(kept_secret(home / "secrets" / "session-key"))
 
-    def begin(self, *, secure: bool) -> tuple[Session, str]:
-        """A new session and its ``Set-Cookie`` value; ``secure`` when the page was asked for over TLS."""
-        session = Session(secrets.token_urlsafe(16), local_admin(Means.SESSION))
-        return session, self._cookie(str(self._serializer.dumps(session.id)), self._lifetime_s, secure)
+    def begin(self, name: str = ADMIN_NAME, *, secure: bool) -> tuple[Session, str]:
+        """A new session of the user ``name`` and its ``Set-Cookie`` value; ``secure`` when the page was asked for over TLS."""
+        session = Session(secrets.token_urlsafe(16), name)
+        written = str(self._serializer.dumps([session.id, session.name]))
+        return session, self._cookie(written, self._lifetime_s, secure)
 
     def end(self, *, secure: bool) -> str:
         """The ``Set-Cookie`` value that removes the cookie."""
@@ -58,11 +59,11 @@ class Sessions:
             if name != self.cookie_name:
                 continue
             try:
-                identity = self._serializer.loads(value, max_age=self._lifetime_s)
+                match self._serializer.loads(value, max_age=self._lifetime_s):
+                    case [str() as identity, str() as whose]:
+                        return Session(identity, whose)
             except BadSignature:
                 continue
-            if isinstance(identity, str):
-                return Session(identity, local_admin(Means.SESSION))
         return None
 
     def csrf_token(self, session: Session) -> str:

@@ -3,8 +3,8 @@
 import secrets
 from pathlib import Path
 
-from api.auth.secret_file import kept_secret
 from api.auth.user import Means, User, local_admin
+from infra.secret_file import kept_secret
 
 TOKEN_FILE = "token"
 

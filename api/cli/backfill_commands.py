@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from api.cli import insight_questions as questions
-from api.cli.client import connect
+from api.cli.client import Client, connect
 from api.cli.output import print_json, print_table
 from infra.settings import load_settings
 
@@ -81,35 +81,62 @@ class _Decided(msgspec.Struct):
 @click.argument("insight_id", metavar="NAME|ID")
 def pause(insight_id: str) -> None:
     """Dispatch nothing more of an insight's past until it is resumed."""
-    item = _decide("pauseInsightBackfill", insight_id)
-    click.echo(
-        f"The past of {item.insight_view_title} is paused. Let it go on: millstream insight resume ..."
-    )
+    with connect(load_settings()) as client:
+        one, before = _before(client, insight_id)
+        _decide(client, "pauseInsightBackfill", one.id)
+    if before.paused:
+        click.echo(f"The past of {one.title} was paused already. Let it go on: millstream insight resume ...")
+    elif before.waits:
+        click.echo(f"The past of {one.title} is paused. Let it go on: millstream insight resume ...")
+    else:
+        click.echo(
+            f"Nothing of the past of {one.title} waits now. What comes will wait until: millstream insight resume ..."
+        )
 
 
 @click.command(epilog="Example: millstream insight resume 'Old API'")
 @click.argument("insight_id", metavar="NAME|ID")
 def resume(insight_id: str) -> None:
     """Let the counting of an insight's past go on."""
-    click.echo(f"The past of {_decide('resumeInsightBackfill', insight_id).insight_view_title} goes on.")
+    with connect(load_settings()) as client:
+        one, before = _before(client, insight_id)
+        if before.paused:
+            _decide(client, "resumeInsightBackfill", one.id)
+    if before.paused:
+        click.echo(f"The past of {one.title} goes on.")
+    else:
+        click.echo(f"The past of {one.title} was not paused: nothing was changed.")
 
 
 @click.command(epilog="Example: millstream insight cancel 'Old API'")
 @click.argument("insight_id", metavar="NAME|ID")
 def cancel(insight_id: str) -> None:
     """Never count what waits of an insight's past now. What is being counted ends."""
-    item = _decide("cancelInsightBackfill", insight_id)
-    click.echo(
-        f"What waited of the past of {item.insight_view_title} is cancelled. Ask again: millstream insight retry ..."
-    )
+    with connect(load_settings()) as client:
+        one, before = _before(client, insight_id)
+        if before.waits:
+            _decide(client, "cancelInsightBackfill", one.id)
+    if before.waits:
+        click.echo(
+            f"What waited of the past of {one.title} is cancelled. Ask again: millstream insight retry ..."
+        )
+    else:
+        click.echo(f"Nothing of the past of {one.title} waits: there was nothing to cancel.")
 
 
 @click.command(epilog="Example: millstream insight retry 'Old API'")
 @click.argument("insight_id", metavar="NAME|ID")
 def retry(insight_id: str) -> None:
     """Count again what of an insight finally failed or was cancelled."""
-    item = _decide("retryInsightSeriesBackfill", insight_id)
-    click.echo(f"What is missing of {item.insight_view_title} is asked for again.")
+    with connect(load_settings()) as client:
+        one, _ = _before(client, insight_id)
+        cells = questions.cells(client, one.id)
+        if failed := cells is not None and cells.failed > 0:
+            _decide(client, "retryInsightSeriesBackfill", one.id)
+    if failed:
+        click.echo(f"What is missing of {one.title} is asked for again.")
+    else:
+        click.echo(f"Nothing of {one.title} has failed or was cancelled: there is nothing to ask for again.")
 
 
 @click.command(epilog="Example: millstream insight move 'Old API' --to front")
@@ -123,7 +150,8 @@ def move(insight_id: str, end: str) -> None:
         "front": "moveInsightSeriesBackfillToFrontOfQueue",
         "back": "moveInsightSeriesBackfillToBackOfQueue",
     }[end]
-    item = _decide(field, insight_id)
+    with connect(load_settings()) as client:
+        item = _decide(client, field, questions.resolve(client, insight_id))
     place = item.backfill_queue_status.queue_position
     where = "nothing of it waits" if place is None else f"place {place} of those that wait"
     click.echo(f"{item.insight_view_title} is at the {end} of the queue: {where}.")
@@ -171,11 +199,17 @@ def _queue(find: str | None) -> list[Item]:
                 return found
 
 
-def _decide(field: str, text: str) -> Item:
+def _before(client: Client, text: str) -> tuple[questions.Listed, questions.Waiting]:
+    """The insight, and how it stands before anything is decided. Raises InsightUnknown."""
+    found = questions.titled(client, questions.resolve(client, text))
+    if found is None:
+        raise questions.unknown(text)
+    return found, questions.waiting(client, found)
+
+
+def _decide(client: Client, field: str, identity: str) -> Item:
     mutation = f"mutation Decide($id: ID!) {{ item: {field}(id: $id) {{ ...Shown }} }}" + _SHOWN
-    with connect(load_settings()) as client:
-        identity = questions.resolve(client, text)
-        return client.ask(mutation, {"id": identity}, _Decided).item
+    return client.ask(mutation, {"id": identity}, _Decided).item
 
 
 def _text(number: int | None, unit: str = "") -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -106,6 +106,16 @@ class Client:
             extensions=first.extensions,
             remedy=str(remedy) if remedy else "",
         )
+
+    def send(
+        self,
+        path: str,
+        parameters: Mapping[str, str],
+        content: Iterable[bytes],
+        headers: Mapping[str, str],
+    ) -> httpx.Response:
+        """POST of a body that is made while it is sent; the answer, whatever it is. Raises httpx.TransportError."""
+        return self._http.post(path, params=dict(parameters), content=content, headers=dict(headers))
 
 
 class _Error(msgspec.Struct):

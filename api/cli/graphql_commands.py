@@ -3,7 +3,8 @@
 import click
 
 from api.auth.login_links import VALID_FOR_S, make_login_link
-from api.cli.client import base_url, require_answer
+from api.auth.user import ADMIN_NAME
+from api.cli.client import base_url, connect, require_answer
 from infra.settings import load_settings
 
 
@@ -28,10 +29,17 @@ def api() -> None:
     run(load_settings())
 
 
-@click.command(epilog="Example: xdg-open $(millstream login)")
-def login() -> None:
+@click.command(epilog="Example: xdg-open $(millstream login --user alice)")
+@click.option("--user", help="Whose account it is; without: the local admin's.")
+def login(user: str | None) -> None:
     """Print a link that logs one browser in, once, within 15 minutes."""
+    from api.cli.user_command import one_of
+
     settings = load_settings()
     url = base_url(settings)
     require_answer(url)
-    click.echo(make_login_link(settings.home, url, valid_for_s=VALID_FOR_S))
+    name = ADMIN_NAME
+    if user is not None:
+        with connect(settings) as client:
+            name = one_of(client, user).username
+    click.echo(make_login_link(settings.home, url, user=name, valid_for_s=VALID_FOR_S))

@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from api.cli import insight_questions as questions
+from api.cli import insight_shown as shown
 from api.cli.client import Client, connect
 from api.cli.output import confirmed, console, print_json, print_table, progress
 from api.cli.query_hints import blanks_note
@@ -126,8 +127,9 @@ def list_(find: str | None, as_json: bool) -> None:
     """Show the insights."""
     with connect(load_settings()) as client:
         found = questions.listed(client, find)
+        failed = questions.failures(client, find) if found else {}
     if as_json:
-        print_json([one.as_json() for one in found])
+        print_json([one.as_json() | {"failed": failed.get(one.id, [])} for one in found])
         return
     print_table(
         ("NUMBER", "TITLE", "SERIES", "STATE", "CREATED"),
@@ -136,7 +138,7 @@ def list_(find: str | None, as_json: bool) -> None:
                 one.database_id,
                 one.title,
                 str(one.series_count),
-                "counting" if one.is_loading_data else "counted",
+                _state(one, failed.get(one.id)),
                 f"{one.created_at:%Y-%m-%d %H:%M}" if one.created_at else "",
             )
             for one in found
@@ -170,10 +172,10 @@ def show(insight_id: str, wait: bool, timeout_s: float, as_json: bool) -> None:
     if found is None:
         raise questions.unknown(insight_id)
     if as_json:
-        print_json(questions.as_json(found))
+        print_json(shown.as_json(found))
         raise_what_failed(counted)
         return
-    console().print(chart_table(found.title, questions.chart_lines(found)))
+    console().print(chart_table(found.title, shown.chart_lines(found)))
     if found.is_loading_data:
         done = sum(series.status.done_cells for series in found.data_series)
         planned = sum(series.status.planned_cells for series in found.data_series)
@@ -203,6 +205,12 @@ def delete(insight_id: str, yes: bool, as_json: bool) -> None:
         print_json({"id": found.id, "number": found.database_id, "title": found.title, "deleted": True})
     else:
         click.echo(f"{found.title} ({found.database_id}) is deleted")
+
+
+def _state(one: questions.Listed, failed: Sequence[str] | None) -> str:
+    """As the queue says it."""
+    state = "counting" if one.is_loading_data else "counted" if failed is None else "failed"
+    return f"{state}: {'; '.join(failed)}" if failed else state
 
 
 def wait_counted(client: Client, identity: str, timeout_s: float) -> questions.CellsSoFar:

@@ -8,7 +8,6 @@ from typing import Final
 import msgspec
 
 from api.cli.client import Client
-from api.cli.rendering import Line
 from schemas.errors import MillstreamError
 
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
@@ -57,6 +56,21 @@ mutation CreateInsight($input: LineChartSearchInsightInput!) {
     position
     notices { query message }
     view { id databaseID title createdAt isLoadingData seriesCount }
+  }
+}
+"""
+FAILURES: Final = """
+query Failures($after: String, $find: String) {
+  insightAdminBackfillQueue(first: 500, after: $after, textSearch: $find, states: [FAILED]) {
+    nodes { insightViewId backfillQueueStatus { errors } }
+    pageInfo { endCursor hasNextPage }
+  }
+}
+"""
+QUEUED: Final = """
+query Queued($find: String) {
+  insightAdminBackfillQueue(first: 500, textSearch: $find) {
+    nodes { insightViewId backfillQueueStatus { state isPaused } }
   }
 }
 """
@@ -164,6 +178,36 @@ class _List(_Camel):
     insight_views: Page
 
 
+class _Failures(_Camel):
+    class Page(_Camel):
+        class Item(_Camel):
+            class Status(msgspec.Struct):
+                errors: list[str]
+
+            insight_view_id: str
+            backfill_queue_status: Status
+
+        nodes: list[Item]
+        page_info: _PageInfo
+
+    insight_admin_backfill_queue: Page
+
+
+class _Queued(_Camel):
+    class Page(msgspec.Struct):
+        class Item(_Camel):
+            class Status(_Camel):
+                state: str
+                is_paused: bool
+
+            insight_view_id: str
+            backfill_queue_status: Status
+
+        nodes: list[Item]
+
+    insight_admin_backfill_queue: Page
+
+
 class _Whole(_Camel):
     class Page(msgspec.Struct):
         nodes: list[Insight]
@@ -227,6 +271,37 @@ def listed(client: Client, find: str | None = None) -> list[Listed]:
         after = page.page_info.end_cursor
         if not page.page_info.has_next_page:
             return sorted(found, key=lambda one: one.created_at or _LONG_AGO, reverse=True)
+
+
+def failures(client: Client, find: str | None = None) -> dict[str, list[str]]:
+    """Why the counting of an insight's past has failed, in the queue's words, by GraphQL id; those that failed only."""
+    found: dict[str, list[str]] = {}
+    after: str | None = None
+    while True:
+        page = client.ask(FAILURES, {"after": after, "find": find}, _Failures).insight_admin_backfill_queue
+        for item in page.nodes:
+            of_view = found.setdefault(item.insight_view_id, [])
+            of_view += [one for one in item.backfill_queue_status.errors if one not in of_view]
+        after = page.page_info.end_cursor
+        if not page.page_info.has_next_page:
+            return found
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """Whether anything of an insight's past waits or is counted now, and whether it is paused."""
+
+    waits: bool
+    paused: bool
+
+
+def waiting(client: Client, one: Listed) -> Waiting:
+    """How the queue stands for an insight."""
+    nodes = client.ask(QUEUED, {"find": one.title}, _Queued).insight_admin_backfill_queue.nodes
+    mine = [item.backfill_queue_status for item in nodes if item.insight_view_id == one.id]
+    return Waiting(
+        waits=any(status.state not in ("COMPLETED", "FAILED") for status in mine),
+        paused=any(status.is_paused for status in mine),
+    )
 
 
 def resolve(client: Client, text: str) -> str:
@@ -303,76 +378,3 @@ def cells(client: Client, identity: str) -> CellsSoFar | None:
         done=sum(status.done_cells for status in by_series.values()),
         failed=sum(status.failed_cells for status in by_series.values()),
     )
-
-
-def as_json(insight: Insight) -> dict[str, object]:
-    """The published form. A frame of which nothing is known is no point."""
-    return {
-        "id": insight.id,
-        "title": insight.title,
-        "isLoadingData": insight.is_loading_data,
-        "series": [
-            {
-                "id": series.series_id,
-                "label": series.label,
-                "query": series.query,
-                "points": [
-                    _point(time, value, complete)
-                    for time, value, complete in zip(
-                        series.times, series.values, series.complete, strict=True
-                    )
-                    if value is not None
-                ],
-                "perRepository": {
-                    one.repository.name: [
-                        _point(point.date_time, point.value, point.complete)
-                        for point in one.points
-                        if point.value is not None
-                    ]
-                    for one in series.per_repository
-                },
-            }
-            for series in insight.ordered
-        ],
-    }
-
-
-def chart_lines(insight: Insight) -> list[Line]:
-    """What a terminal draws: all lines over the same frames."""
-    times = sorted({time for series in insight.data_series for time in series.times})
-    return [
-        Line(
-            label=series.label,
-            times=times,
-            values=_placed(times, dict(zip(series.times, series.values, strict=True))),
-            complete=[
-                dict(zip(series.times, series.complete, strict=True)).get(time, False) for time in times
-            ],
-            per_repository={
-                one.repository.name: _placed(times, {point.date_time: point.value for point in one.points})
-                for one in series.per_repository
-            },
-            per_repository_complete={
-                one.repository.name: _complete(times, one.points) for one in series.per_repository
-            },
-        )
-        for series in insight.ordered
-    ]
-
-
-def _placed(times: Sequence[datetime], values: dict[datetime, float | None]) -> list[float | None]:
-    return [values.get(time) for time in times]
-
-
-def _complete(times: Sequence[datetime], points: Sequence[RepositoryPoint]) -> list[bool]:
-    known = {point.date_time: point.complete for point in points}
-    return [known.get(time, False) for time in times]
-
-
-def _point(time: datetime, value: float | None, complete: bool) -> dict[str, object]:
-    whole_number = value is not None and value == int(value)
-    return {
-        "dateTime": time,
-        "value": int(value) if whole_number and value is not None else value,
-        "complete": complete,
-    }

@@ -34,17 +34,40 @@ _MODULES: Final[dict[str, dict[str, str]]] = {
         "graphql": "The GraphQL schema.",
         "api": "Run the API and the pages.",
         "login": "Print a link that logs a browser in, once.",
+        "user": "Open, list, promote and close accounts.",
+        "token": "Make, list and revoke access tokens.",
+        "org": "Found organisations, and say who belongs to them.",
+    },
+    "vault_command": {
+        "vault": "Back up secrets and the keys of personal data, and bring them back.",
     },
     "projection_commands": {
-        "projection": "List the projections and how far they are.",
+        "projection": "Generations of projections: list, rebuild, compare, roll back.",
         "projector": "Run the projections.",
+    },
+    "event_command": {
+        "event": "Where is my event: judged, passed by whom, what it caused, what is owed.",
+    },
+    "lag_command": {
         "lag": "How far every reader of the log is behind.",
+    },
+    "dead_letters_command": {
+        "dead-letters": "What projections put aside: list, show, redrive, drop.",
+    },
+    "groups_command": {
+        "groups": "Consumer groups: list, describe, set their offsets.",
     },
     "verify_command": {
         "verify": "Replay the log and compare every row with the live tables.",
     },
     "worker_commands": {
         "worker": "Run the agents.",
+    },
+    "upload_command": {
+        "upload": "Upload an index of code.",
+    },
+    "monitor_command": {
+        "monitor": "Be told when a new commit or diff matches a search.",
     },
     "infra_commands": {
         "config": "Show the configuration, secrets masked.",

@@ -78,6 +78,20 @@ def confirmed(question: str, otherwise: str) -> None:
         raise NotConfirmed(otherwise, remedy="Answer y, or say --yes.") from error
 
 
+def typed(name: str, given: str | None, deed: str, otherwise: str) -> None:
+    """The name of what is changed has to be typed, as an option or when it is asked for. Raises NotConfirmed."""
+    if given is None:
+        try:
+            given = click.prompt(f"Type {name} to {deed}", err=True, default="", show_default=False)
+        except click.Abort:
+            given = ""
+    if given.strip() != name:
+        raise NotConfirmed(
+            f"{otherwise}: the name that was typed is another one",
+            remedy=f"Type {name}, or say --confirm {name}.",
+        )
+
+
 @contextmanager
 def progress(what: str) -> Iterator[Report]:
     """Shows how far something is, on standard error: a bar on a terminal, a line now and then elsewhere."""

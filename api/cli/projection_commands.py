@@ -1,4 +1,4 @@
-"""``millstream projector``, ``projection`` and ``lag``: what keeps the answers ready, and how far it is."""
+"""``millstream projector`` and ``projection``: what keeps the answers ready, and how far it is."""
 
 import sys
 from collections.abc import Iterator
@@ -9,13 +9,14 @@ import click
 from sqlalchemy import Connection
 
 from api.cli.output import print_json, print_table
+from api.cli.rebuild_commands import commands as rebuild_commands
 from infra.kafka.admin import KafkaAdmin
 from infra.logging import configure
 from infra.postgres.connect import engine
 from infra.postgres.role import Role
 from infra.settings import Settings, load_settings
 from projections.catalogue import PROJECTIONS
-from projections.lag import ProjectionLag, group_lags, projection_lags
+from projections.lag import ProjectionLag, projection_lags
 
 _NAMES = [one.name for one in PROJECTIONS]
 
@@ -75,19 +76,6 @@ def list_(as_json: bool) -> None:
             click.echo(f"{lag.projection}: {lag.reason}", err=True)
 
 
-@click.command(epilog="Example: millstream lag --json")
-@click.option("--json", "as_json", is_flag=True, help="One JSON list.")
-def lag(as_json: bool) -> None:
-    """Records that every projection and every group of agents has still to read."""
-    with _connected(load_settings()) as (connection, admin):
-        rows = [("projection", one.projection, one.records) for one in projection_lags(connection, admin)]
-        rows += [("agents", one.group, one.records) for one in group_lags(admin)]
-    if as_json:
-        print_json([{"kind": kind, "name": name, "records": records} for kind, name, records in rows])
-        return
-    print_table(("KIND", "NAME", "RECORDS BEHIND"), [(kind, name, f"{n:,}") for kind, name, n in rows])
-
-
 @contextmanager
 def _connected(settings: Settings) -> Iterator[tuple[Connection, KafkaAdmin]]:
     database = engine(settings, Role.PROJECTOR, pool_size=1, name="cli")
@@ -122,4 +110,6 @@ def _time(at: datetime | None) -> str:
     return "-" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
-commands: list[click.Command] = [projector, projection, lag]
+for _command in rebuild_commands:
+    projection.add_command(_command)
+commands: list[click.Command] = [projector, projection]

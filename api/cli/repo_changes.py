@@ -52,7 +52,7 @@ def remove(names: tuple[str, ...], yes: bool, as_json: bool) -> None:
     Adding one again brings it back. Files are left alone.
     """
     with connect(load_settings()) as client:
-        found = [_followed(client, name) for name in names]
+        found = [followed(client, name) for name in names]
         if not yes:
             confirmed(f"Follow {', '.join(one.name for one in found)} no longer?", "nothing was removed")
         for one in found:
@@ -71,7 +71,7 @@ def remove(names: tuple[str, ...], yes: bool, as_json: bool) -> None:
 def rename(name: str, new_name: str, as_json: bool) -> None:
     """Give a repository a new canonical name; its history stays."""
     with connect(load_settings()) as client:
-        given = {"id": _followed(client, name).id, "name": new_name}
+        given = {"id": followed(client, name).id, "name": new_name}
         _show(client.ask(_RENAME, given, _Renamed).rename_repository.repository, as_json)
 
 
@@ -100,11 +100,12 @@ def update(
     if not given:
         raise click.UsageError("nothing is to be changed: name at least one option")
     with connect(load_settings()) as client:
-        found = client.ask(_UPDATE, {"id": _followed(client, name).id, "input": given}, _Updated)
+        found = client.ask(_UPDATE, {"id": followed(client, name).id, "input": given}, _Updated)
         _show(found.update_repository.repository, as_json)
 
 
-def _followed(client: Client, name: str) -> Shown:
+def followed(client: Client, name: str) -> Shown:
+    """The followed repository of this name. Raises RepositoryUnknown."""
     found = named(client, name)
     if found is None:
         raise RepositoryUnknown(f"no repository {name!r} is followed", remedy="millstream repo list")

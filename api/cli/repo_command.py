@@ -219,7 +219,7 @@ def wait_ready(client: Client, names: Sequence[str], timeout_s: float) -> list[S
             answers = [named(client, name) for name in names]
             found = [one for one in answers if one is not None]
             settled = sum(one.state != "waiting" for one in found)
-            report(settled, len(names))
+            report(sum(one.state == "ready" for one in found), len(names))
             if settled == len(names):
                 return found
             if time.monotonic() > deadline_s:
@@ -240,7 +240,7 @@ def _chosen(location: str) -> list[Chosen]:
 
 
 def _add(client: Client, one: Chosen, name: str | None, flags: dict[str, object]) -> Shown:
-    given: dict[str, object] = {"name": name or one.name, **flags}
+    given: dict[str, object] = {"name": name or one.name, "nameIsDerived": name is None, **flags}
     given |= {"path": str(one.path)} if one.path is not None else {"cloneUrl": one.clone_url}
     try:
         return client.ask(_ADD + SHOWN, {"input": given}, _Added).add_repository.repository

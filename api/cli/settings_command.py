@@ -1,5 +1,6 @@
 """``millstream settings``: what may be changed while everything runs."""
 
+import math
 from datetime import datetime
 from typing import Final
 
@@ -9,6 +10,7 @@ import msgspec
 from api.cli.client import connect
 from api.cli.output import print_json, print_table
 from infra.settings import load_settings
+from schemas.errors import MillstreamError
 
 _SHOWN: Final = "fragment Shown on SiteSetting { key value default least most help changedBy changedAt }\n"
 _LIST: Final = "query Settings { siteSettings { ...Shown } }\n" + _SHOWN
@@ -67,12 +69,21 @@ def list_(as_json: bool) -> None:
     )
 
 
-@settings.command("set", epilog="Example: millstream settings set insights.query.worker.concurrency 4")
+class NoNumber(MillstreamError):
+    """The value of a setting is none."""
+
+
+@settings.command(
+    "set",
+    epilog="Example: millstream settings set insights.query.worker.concurrency 4",
+    # A negative number is a value, not an option: it is for the API to say what values a setting takes.
+    context_settings={"ignore_unknown_options": True},
+)
 @click.argument("key")
-@click.argument("value", type=float)
-def set_(key: str, value: float) -> None:
+@click.argument("value")
+def set_(key: str, value: str) -> None:
     """Give the setting KEY the number VALUE."""
-    _say(_change(key, value))
+    _say(_change(key, _number(key, value)))
 
 
 @settings.command(epilog="Example: millstream settings unset insights.query.worker.rateLimit")
@@ -85,6 +96,20 @@ def unset(key: str) -> None:
 def number(value: float | None) -> str:
     """As people write it; no limit is said in words."""
     return "no limit" if value is None else f"{value:,.10g}"
+
+
+def _number(key: str, text: str) -> float:
+    """Raises NoNumber."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise NoNumber(
+            f"{text!r} is no number, and {key} takes one",
+            remedy=f"Give a number (millstream settings list shows the bounds), or the default back: millstream settings unset {key}",
+        )
+    return found
 
 
 def _change(key: str, value: float | None) -> Shown:

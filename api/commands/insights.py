@@ -18,6 +18,8 @@ from streams.search.query.nodes import Parameter, Pattern, walk
 MAX_SERIES: Final = 50
 MAX_INTERVAL: Final = 1000
 MAX_FRAMES: Final = 1000
+_NAMED: Final = 5
+"""Unknown repositories that a message names; all of them stand in the error's extensions."""
 _COLOR: Final = re.compile(r"[#\w(),.% -]{0,64}")
 
 Input = Mapping[str, object]
@@ -116,17 +118,29 @@ def insight_created(
     options = given.get("options")
     title = options.get("title") if isinstance(options, Mapping) else None
     if not isinstance(title, str) or not title.strip():
-        raise InputRefused("options.title", "a title is required")
+        raise InputRefused("options.title", "a title is required", remedy="Give the chart a title.")
     if len(title) > 500:
-        raise InputRefused("options.title", f"the title has {len(title)} characters; at most 500 are allowed")
+        raise InputRefused(
+            "options.title",
+            f"the title has {len(title)} characters; at most 500 are allowed",
+            remedy="Shorten it; the description may be longer.",
+        )
     series = _series(given)
     if not 1 <= len(series) <= MAX_SERIES:
-        raise InputRefused("dataSeries", f"{len(series)} series; a chart has 1 to {MAX_SERIES}")
+        raise InputRefused(
+            "dataSeries",
+            f"{len(series)} series; a chart has 1 to {MAX_SERIES}",
+            remedy="Give at least one query; spread many over several insights.",
+        )
     frames = given.get("frames")
     if frames is None:
         frames = 12
     if not isinstance(frames, int) or not 1 <= frames <= MAX_FRAMES:
-        raise InputRefused("frames", f"{frames} points; 1 to {MAX_FRAMES} are allowed")
+        raise InputRefused(
+            "frames",
+            f"{frames} points; 1 to {MAX_FRAMES} are allowed",
+            remedy=f"Give a number of points from 1 to {MAX_FRAMES}; 12 is what holds without one.",
+        )
     scope = scope_of(given.get("repository_scope"), "repositoryScope")
     description = given.get("description")
     if isinstance(description, str) and len(description) > 10_000:
@@ -154,7 +168,7 @@ def _definition(
     field = f"dataSeries[{index}]"
     query = given.get("query")
     if not isinstance(query, str) or not query.strip():
-        raise InputRefused(f"{field}.query", "a query is required")
+        raise InputRefused(f"{field}.query", "a query is required", remedy="Say what is to be counted.")
     if len(query) > 10_000:
         raise InputRefused(
             f"{field}.query", f"the query has {len(query):,} characters; at most 10,000 are allowed"
@@ -174,7 +188,10 @@ def _definition(
     unknown = [name for name in scope.names if name not in repository_ids]
     if unknown:
         raise InputRefused(
-            f"{field}.repositoryScope.repositories", "repositories not found", repositories=unknown
+            f"{field}.repositoryScope.repositories",
+            f"repositories not found: {_named(unknown)}",
+            remedy="Name repositories that are followed (millstream repo list), or add them first: millstream repo add.",
+            repositories=unknown,
         )
     repositories = sorted({repository_ids[name] for name in scope.names}) or None
     options = given.get("options")
@@ -210,6 +227,11 @@ def _definition(
     )
 
 
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
 def _interval(given: object, field: str) -> tuple[TimeUnit, int]:
     step = given.get("step_interval") if isinstance(given, Mapping) else None
     if not isinstance(step, Mapping):
@@ -217,7 +239,9 @@ def _interval(given: object, field: str) -> tuple[TimeUnit, int]:
     unit, value = step.get("unit"), step.get("value")
     if not isinstance(unit, str) or not isinstance(value, int) or not 1 <= value <= MAX_INTERVAL:
         raise InputRefused(
-            f"{field}.stepInterval.value", f"an interval of {value}; 1 to {MAX_INTERVAL} are allowed"
+            f"{field}.stepInterval.value",
+            f"an interval of {value}; 1 to {MAX_INTERVAL} are allowed",
+            remedy="Give a whole number in these bounds, or a larger unit.",
         )
     return TimeUnit(unit), value
 

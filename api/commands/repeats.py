@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.events import InsightCreated
+from schemas.events import InsightCreated, TokenCreated
 from schemas.registry import Payload
 
 
@@ -10,4 +10,6 @@ def same_wish(said: Payload, wanted: Payload) -> bool:
     """Whether two payloads of one type say the same, but for the moment at which they were said."""
     if isinstance(said, InsightCreated) and isinstance(wanted, InsightCreated):
         wanted = msgspec.structs.replace(wanted, created_at=said.created_at)
+    if isinstance(said, TokenCreated) and isinstance(wanted, TokenCreated):
+        wanted = msgspec.structs.replace(wanted, expires_at=said.expires_at)
     return said == wanted

@@ -1,6 +1,6 @@
 """What happened for one insight, told by the topics alone: created, asked for, counted."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -109,11 +109,11 @@ def read_chain(settings: Settings, insight_id: int) -> Chain:
             for partition, marks in admin.watermarks(topic).items()
         }
     with LogReader(settings, client_id="millstream-demo") as reader:
-        return tally(_until(reader, ends), insight_id)
+        return tally(until(reader, ends), insight_id)
 
 
-def _until(reader: LogReader, ends: dict[tuple[str, int], tuple[int, int]]) -> Iterator[Record]:
-    """Every record between the watermarks as they were read."""
+def until(reader: LogReader, ends: Mapping[tuple[str, int], tuple[int, int]]) -> Iterator[Record]:
+    """Every record between each place's two offsets, the second left out. Raises ReadFailed."""
     open_places = {place: end for place, (start, end) in ends.items() if end > start}
     reader.assign({place: ends[place][0] for place in open_places})
     silent = 0

@@ -11,9 +11,11 @@ import msgspec
 from api.demo.chain import Chain
 from api.demo.definition import InsightWish
 from api.demo.lag import Lag
+from api.demo.monitoring import Caught
 from api.demo.oracle import Cell, Witness, command_that_prints, compare
 from api.demo.present import Moved, Recovered
 from api.demo.questions import InsightAnswer
+from api.demo.uploading import Uploaded
 
 WITNESS_BUDGET_S: Final = 30.0
 _MAX_FILE_SIZE_BYTES: Final = 2 * 1024 * 1024
@@ -51,10 +53,12 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Present(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened after the past was counted. ``recovered`` is None where another process runs the projector."""
+    """What happened after the past was counted. ``recovered`` and ``caught`` are None where another process runs projector and worker."""
 
     moved: Moved | None
+    caught: Caught | None = None
     recovered: Recovered | None
+    uploaded: Uploaded | None = None
     verified: Verified
 
 

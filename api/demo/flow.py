@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 import msgspec
 from rich.console import Console
@@ -16,15 +15,14 @@ from api.auth.tokens import admin_token
 from api.cli.client import Client
 from api.cli.query_hints import blanks_note
 from api.cli.rendering import chart_table
-from api.demo import questions
+from api.demo import questions, scenes
 from api.demo.chain import read_chain
 from api.demo.choices import Choice, from_text, inspect, standing_in
 from api.demo.definition import FRAMES, InsightWish, check_query, migration, of_own_code
-from api.demo.figures import Figures, Present, Times, Verified, collect
-from api.demo.following import DemoFailed, follow, followed, register, wait_for_clones
+from api.demo.figures import Figures, Times, collect
+from api.demo.following import DemoFailed, follow, register, wait_for_clones
 from api.demo.memory import as_before, remember
 from api.demo.oracle import Witness
-from api.demo.present import Sample, commit_and_watch, kill_and_watch, problem_of
 from api.demo.samples import make_samples
 from api.demo.summary import lines_of, told
 from api.demo.system import Report, System, running
@@ -33,11 +31,7 @@ from infra.embedded.machine import require_git
 from infra.embedded.signals import StopRequested
 from infra.kafka.admin import KafkaAdmin
 from infra.settings import load_settings
-from projections.verification.verify import Outcome as Compared
-from projections.verification.verify import verify
 from schemas.errors import MillstreamError
-
-_VERIFY_TIMEOUT_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +74,7 @@ def run(wanted: Wanted, console: Console) -> Outcome:
     with ThreadPoolExecutor(1, thread_name_prefix="samples") as pool, naming_disk_full(settings.home):
         # The samples are made while the servers start.
         choice = pool.submit(lambda: own or _default_choice(settings.home, wanted.folder, now))
-        with running(settings, report) as system:
+        with running(settings, report, send_to_loopback=own is None) as system:
             outcome = _on(system, choice.result(), wanted, now, console, report)
             if outcome.problem is not None:
                 report(f"error: {outcome.problem}\nwhat to do: {outcome.problem.remedy}")
@@ -133,7 +127,7 @@ def _on(
         times = Times(download_s=system.download_s, start_s=system.start_s, work_s=0.0)
         figures, witness = collect(found, chain, wish, new=new, paths=paths, lag=lag, page=page, times=times)
         console.print(chart_table(figures.title, lines_of(figures)))
-        present = _present(client, system, choice, view.id, report)
+        present = scenes.show_present(client, system, choice, view.id, report)
     times = msgspec.structs.replace(times, work_s=time.monotonic() - began)
     figures = msgspec.structs.replace(figures, times=times, present=present)
     # What was joined goes on after --exit, and so does its page.
@@ -145,42 +139,6 @@ def _on(
     if wanted.json_file is not None:
         wanted.json_file.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
     return Outcome(figures, _problem(figures, witness))
-
-
-def _present(client: Client, system: System, choice: Choice, insight: str, report: Report) -> Present:
-    """The chart follows a commit, a killed projector comes back, and the tables are what the log says."""
-    moved = recovered = None
-    sample = _sample(client, system, choice, insight)
-    if sample is not None:
-        moved = commit_and_watch(client, system, sample)
-        recovered = kill_and_watch(client, system, sample, report)
-    report("Replaying the log beside the tables, to compare them row for row")
-    began_s = time.monotonic()
-    compared = verify(system.settings, timeout_s=_VERIFY_TIMEOUT_S)
-    return Present(
-        moved=moved,
-        recovered=recovered,
-        verified=Verified(
-            projections=len(compared),
-            events=sum(one.events for one in compared),
-            rows=sum(one.rows for one in compared),
-            different=sum(one.different for one in compared),
-            seconds=time.monotonic() - began_s,
-            refused=[
-                f"{one.projection}: {one.reason}" for one in compared if one.outcome is Compared.REFUSED
-            ],
-        ),
-    )
-
-
-def _sample(client: Client, system: System, choice: Choice, insight: str) -> Sample | None:
-    """The first sample among the repositories; nobody else's repository is committed to."""
-    folder = system.settings.home / "samples"
-    for repository in choice.repositories:
-        if repository.path is not None and repository.path.resolve().is_relative_to(folder.resolve()):
-            (answer,) = followed(client, [repository])
-            return Sample(answer.id, repository.name, repository.path, insight)
-    return None
 
 
 def _wish(choice: Choice, wanted: Wanted, paths: Mapping[str, Path], now: datetime) -> InsightWish:
@@ -210,22 +168,7 @@ def _problem(figures: Figures, witness: Witness) -> MillstreamError | None:
             f"git grep counts something else in {len(witness.differences)} cells",
             remedy="the lines above name them; docs/counting.md says where git grep differs by design",
         )
-    return None if figures.present is None else _problem_of_the_present(figures.present)
-
-
-def _problem_of_the_present(present: Present) -> MillstreamError | None:
-    for moved in (present.moved, None if present.recovered is None else present.recovered.moved):
-        if moved is not None and (problem := problem_of(moved)) is not None:
-            return problem
-    if present.verified.different:
-        return DemoFailed(
-            f"{present.verified.different} rows are not what the log says", remedy="run millstream verify"
-        )
-    if present.verified.refused:
-        return DemoFailed(
-            f"the tables could not be compared: {present.verified.refused[0]}", remedy="run millstream verify"
-        )
-    return None
+    return None if figures.present is None else scenes.problem_of(figures.present)
 
 
 def _stay(system: System, report: Report) -> None:

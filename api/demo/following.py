@@ -2,11 +2,11 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from rich.console import Console
 
@@ -25,10 +25,25 @@ _POLL_S: Final = 0.2
 _CLONE_TIMEOUT_S: Final = 1_800.0
 _STANDSTILL_S: Final = 120.0
 _SAY_EVERY_S: Final = 10.0
+_SOON_POLL_S: Final = 0.01
+_SOON_S: Final = 60.0
+T = TypeVar("T")
 
 
 class DemoFailed(MillstreamError):
     """The demo could not do what it shows."""
+
+
+def wait_until(system: System, look: Callable[[], T | None], otherwise: str) -> T:
+    """What ``look`` finds, asked often: for what takes about a second. Raises DemoFailed, with ``otherwise``, after a minute."""
+    deadline_s = time.monotonic() + _SOON_S
+    while (found := look()) is None:
+        if time.monotonic() > deadline_s:
+            raise DemoFailed(
+                f"{otherwise} within {_SOON_S:.0f} s", remedy="see millstream logs worker, and logs projector"
+            )
+        system.wait(_SOON_POLL_S)
+    return found
 
 
 def register(client: Client, repositories: Sequence[Chosen]) -> int:

@@ -3,21 +3,16 @@
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from api.cli.client import Client
 from api.demo import questions
-from api.demo.following import DemoFailed
+from api.demo.following import DemoFailed, wait_until
 from api.demo.samples import NEW_API, commit_one_call
 from api.demo.system import Report, System
 from schemas.errors import MillstreamError
-
-_POLL_S: Final = 0.01
-_TIMEOUT_S: Final = 60.0
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,14 +45,17 @@ class Sample(msgspec.Struct, frozen=True):
     insight: str
 
 
-def commit_and_watch(client: Client, system: System, sample: Sample) -> Moved:
-    """Commit one more call of the new API, tell, and wait for the last point to move. Raises DemoFailed."""
+def commit_and_watch(client: Client, system: System, sample: Sample) -> tuple[Moved, float]:
+    """Commit one more call of the new API, tell, and wait for the last point to move; and when it began, by the monotonic clock.
+
+    Raises DemoFailed.
+    """
     label, before = _last_point(client, system, sample)
     began_s = time.monotonic()
     commit = commit_one_call(sample.path)
     client.ask(questions.NOTIFY, {"repository": sample.id}, questions.NotifyAnswer)
     after = _until_moved(client, system, sample, before)
-    return Moved(
+    moved = Moved(
         repository=sample.name,
         commit=commit,
         label=label,
@@ -65,6 +63,7 @@ def commit_and_watch(client: Client, system: System, sample: Sample) -> Moved:
         after=after,
         seconds=time.monotonic() - began_s,
     )
+    return moved, began_s
 
 
 def kill_and_watch(client: Client, system: System, sample: Sample, report: Report) -> Recovered | None:
@@ -76,7 +75,7 @@ def kill_and_watch(client: Client, system: System, sample: Sample, report: Repor
     report(f"Killing the projector (process {pid}) with SIGKILL, and committing while it is down")
     began_s = time.monotonic()
     os.kill(pid, signal.SIGKILL)
-    _wait(system, lambda: _projector(system) != pid, "the projector did not end")
+    wait_until(system, lambda: _projector(system) != pid or None, "the projector did not end")
     commit = commit_one_call(sample.path)
     told_s = time.monotonic()
     client.ask(questions.NOTIFY, {"repository": sample.id}, questions.NotifyAnswer)
@@ -113,25 +112,14 @@ def _projector(system: System) -> int | None:
 
 def _last_point(client: Client, system: System, sample: Sample) -> tuple[str, int]:
     """Label and value of the series that counts the new API, once it has a last point."""
-    found: list[tuple[str, int]] = []
-
-    def there() -> bool:
-        found[:] = _read(client, sample)
-        return bool(found)
-
-    _wait(system, there, "the chart has no last point")
-    return found[0]
+    return wait_until(system, lambda: next(iter(_read(client, sample)), None), "the chart has no last point")
 
 
 def _until_moved(client: Client, system: System, sample: Sample, before: int) -> int:
-    seen = [before]
+    def moved() -> int | None:
+        return next((value for _, value in _read(client, sample) if value != before), None)
 
-    def moved() -> bool:
-        seen[0] = next((value for _, value in _read(client, sample)), before)
-        return seen[0] != before
-
-    _wait(system, moved, "the last point did not move")
-    return seen[0]
+    return wait_until(system, moved, "the last point did not move")
 
 
 def _read(client: Client, sample: Sample) -> list[tuple[str, int]]:
@@ -142,14 +130,3 @@ def _read(client: Client, sample: Sample) -> list[tuple[str, int]]:
         for series in node.data_series
         if series.query == NEW_API and series.snapshot is not None
     ]
-
-
-def _wait(system: System, condition: Callable[[], bool], otherwise: str) -> None:
-    deadline_s = time.monotonic() + _TIMEOUT_S
-    while not condition():
-        if time.monotonic() > deadline_s:
-            raise DemoFailed(
-                f"{otherwise} within {_TIMEOUT_S:.0f} s",
-                remedy="see millstream logs worker, and logs projector",
-            )
-        system.wait(_POLL_S)

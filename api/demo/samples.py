@@ -4,9 +4,11 @@ Deterministic for a month: the same month gives the same commit ids on every mac
 new history under the same names; the earlier one stays reachable under ``refs/samples/``, so that recorded commits can be checked.
 """
 
+import io
 import os
 import shutil
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -150,6 +152,22 @@ def commit_one_call(path: Path) -> str:
     commit = _written("commit-tree", tree, "-p", MAIN, "-m", message, repository=path)
     _git("update-ref", MAIN, commit, repository=path)
     return commit
+
+
+def head_of(path: Path) -> str:
+    """The commit at which a sample stands. Raises SampleFailed."""
+    return _written("rev-parse", "--verify", f"{MAIN}^{{commit}}", repository=path)
+
+
+def files_at(path: Path, commit: str) -> dict[str, str]:
+    """Every file of a sample at a commit: its text by its path. Raises SampleFailed."""
+    archive = _git("archive", "--format=tar", commit, repository=path)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as found:
+        return {
+            member.name: content.read().decode()
+            for member in found
+            if (content := found.extractfile(member)) is not None
+        }
 
 
 def _is_ancestor(path: Path, commit: str, tip: str) -> bool:

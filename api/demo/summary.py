@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from api.cli.rendering import Line
+from api.demo.causes import Link
 from api.demo.figures import Figures, Present
+from api.demo.monitoring import Caught
 from api.demo.oracle import Witness
+from api.demo.uploading import Uploaded
 
 _MAX_REPOSITORY_ROWS = 12
 
@@ -112,11 +115,15 @@ def _present(present: Present | None) -> list[str]:
             f"  present   commit {moved.commit[:10]} to {moved.repository}: the last point of {moved.label} moved"
             f" from {moved.before:,} to {moved.after:,} in {moved.seconds:.2f} s"
         )
+    if (caught := present.caught) is not None:
+        lines += _caught(caught)
     if (recovered := present.recovered) is not None:
         lines.append(
             f"  killed    the projector by SIGKILL, with a commit while it was down: {recovered.seconds:.1f} s after the kill"
             f" it was back and had moved the point to {recovered.moved.after:,}"
         )
+    if (uploaded := present.uploaded) is not None:
+        lines += _uploaded(uploaded)
     verified = present.verified
     verdict = "all equal" if not verified.different else f"{verified.different:,} differ"
     lines.append(
@@ -124,6 +131,33 @@ def _present(present: Present | None) -> list[str]:
         f" the live ones: {_count(verified.rows, 'row')} compared, {verdict}, in {verified.seconds:.1f} s"
     )
     return [*lines, *(f"            not compared: {one}" for one in verified.refused)]
+
+
+def _caught(caught: Caught) -> list[str]:
+    return [
+        f"  monitor   “{caught.description}” found {_count(caught.results, 'result')} in {caught.commit[:10]}: webhook"
+        f" {caught.seconds:.2f} s after the commit, signature verified by its receiver, delivery {caught.delivery_id}",
+        f"            {_chain(caught.chain)}",
+    ]
+
+
+def _uploaded(uploaded: Uploaded) -> list[str]:
+    found, answers = uploaded.statistics, uploaded.answers
+    below = f", {_count(answers.distance, 'commit')} below" if answers.distance else ""
+    return [
+        f"  upload    SCIP index of {uploaded.repository} ({uploaded.made}: {_count(found.documents, 'document')},"
+        f" {_count(found.occurrences, 'occurrence')}): completed {uploaded.completed_s:.2f} s after its first byte,"
+        f" visible at the tip after {uploaded.visible_s:.2f} s",
+        f"            {_chain(uploaded.chain)}",
+        f"            at HEAD {uploaded.head[:10]} answers upload {uploaded.upload_id} of {answers.input_indexer}"
+        f" at {answers.input_commit[:10]}{below}",
+    ]
+
+
+def _chain(links: Sequence[Link]) -> str:
+    """The events in their order; where the first one lies leads to the others."""
+    first = f"{links[0]} at {links[0].position}" if links else "nothing on the log"
+    return " -> ".join((first, *(str(link) for link in links[1:])))
 
 
 def _largest(per_repository: dict[str, list[float | None]]) -> dict[str, Sequence[float | None]]:

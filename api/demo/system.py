@@ -15,7 +15,7 @@ from infra.embedded.services import answers, page_port, running_services, servic
 from infra.embedded.stack import RunningStack, start
 from infra.embedded.supervisor import Supervisor
 from infra.installation import set_up
-from infra.settings import Settings, load_settings
+from infra.settings import PREFIX, Settings, load_settings
 
 Report = Callable[[str], None]
 """Gets what a person wants to know, in plain lines."""
@@ -37,6 +37,8 @@ class System:
     """Seconds until everything answered, downloads not counted."""
     services: Supervisor | None
     stack: RunningStack | None
+    sends_to_loopback: bool = False
+    """Whether its worker may deliver webhooks on this machine: nobody but the demo allows that."""
 
     def wait(self, timeout_s: float) -> None:
         """Wait this long. Raises ChildFailed or StackError when a server or one of our processes has ended for good."""
@@ -56,8 +58,11 @@ class System:
 
 
 @contextmanager
-def running(settings: Settings, report: Report) -> Iterator[System]:
+def running(settings: Settings, report: Report, *, send_to_loopback: bool = False) -> Iterator[System]:
     """Start what does not run yet; at the end stop what was started here, in the opposite order.
+
+    Args:
+        send_to_loopback: let the worker that is started here deliver webhooks on this machine.
 
     Raises:
         schemas.errors.MillstreamError: with the remedy in one line.
@@ -82,10 +87,16 @@ def running(settings: Settings, report: Report) -> Iterator[System]:
         set_up(settings)
         report("Starting projector, worker and API")
         (home.folder / ADDRESS_FILE).unlink(missing_ok=True)
-        services = undo.enter_context(running_services(home, port, report=report))
+        of_worker = _loopback_allowed(settings) if send_to_loopback else None
+        services = undo.enter_context(running_services(home, port, report=report, of_worker=of_worker))
         base_url = _own_address(home, services, port)
         start_s = time.monotonic() - began - download_s
-        yield System(settings, base_url, False, download_s, start_s, services, stack)
+        yield System(settings, base_url, False, download_s, start_s, services, stack, send_to_loopback)
+
+
+def _loopback_allowed(settings: Settings) -> dict[str, str]:
+    """The setting that lets webhooks reach this machine, beside what it allows already; none goes on to a later start."""
+    return {f"{PREFIX}ACTION_ALLOWED_HOSTS": ",".join((*settings.action_allowed_hosts, LOOPBACK))}
 
 
 def _own_address(home: Home, services: Supervisor, port: int) -> str:

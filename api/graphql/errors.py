@@ -9,8 +9,10 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.commands.errors import ApiError, Code
+from api.graphql.at_generation import DIRECTIVE
 from infra.kafka.errors import KafkaError
 from infra.postgres.errors import DatabaseUnreachable
+from projections.chosen import GenerationRefused
 from projections.generations import NotProjected
 
 _STATEMENT_TIMEOUT = "57014"
@@ -48,6 +50,8 @@ def _classified(error: GraphQLError) -> tuple[Code, str, dict[str, object]]:
         case ApiError():
             remedy = {"remedy": cause.remedy} if cause.remedy else {}
             return cause.code, str(cause), {**cause.extensions, **remedy}
+        case GenerationRefused():
+            return Code.INVALID_INPUT, str(cause), {"field": DIRECTIVE, "remedy": cause.remedy}
         case KafkaError() | DatabaseUnreachable() | NotProjected():
             return Code.UNAVAILABLE, str(cause), {"remedy": cause.remedy}
         case DBAPIError() if getattr(cause.orig, "sqlstate", None) == _STATEMENT_TIMEOUT:

@@ -13,6 +13,7 @@ from graphql import (
     ExecutionResult,
     FragmentDefinitionNode,
     GraphQLError,
+    OperationType,
     execute_sync,
     specified_rules,
     validate,
@@ -21,9 +22,11 @@ from graphql.execution.values import get_variable_values
 from graphql.utilities import get_operation_ast
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.auth.guard import ONLY_READS
 from api.auth.user import User
 from api.commands.errors import ApiError, Code
 from api.context import GraphQLAnswer
+from api.graphql.at_generation import check_asked, generations_asked
 from api.graphql.cost import cost_rule
 from api.graphql.errors import formatted
 from api.graphql.limits import check_shape, parsed
@@ -45,9 +48,10 @@ _log = structlog.get_logger()
 class Prepared:
     """A document that passed all limits, and what its operation needs before it runs."""
 
-    def __init__(self, document: DocumentNode, needs: Needs) -> None:
+    def __init__(self, document: DocumentNode, needs: Needs, at: Mapping[str, int]) -> None:
         self.document = document
         self.needs = needs
+        self.at = at
 
 
 class GraphQLService:
@@ -92,7 +96,7 @@ class GraphQLService:
     ) -> GraphQLAnswer:
         hide_suggestions = not user.site_admin
         try:
-            prepared = self._prepared(query, variables, operation_name, hide_suggestions)
+            prepared = self._prepared(query, variables, operation_name, user)
         except _Refused as several:
             return GraphQLAnswer(data=None, errors=formatted(several.errors), status=400)
         except GraphQLError as refused:
@@ -117,7 +121,14 @@ class GraphQLService:
             idempotency_key=idempotency_key,
             projections=prepared.needs.projections,
             started_s=time.monotonic(),
+            at=prepared.at,
         )
+        try:
+            if prepared.at:
+                _ = operation.reads  # whether they can be read is known before anything is
+        except (MillstreamError, SQLAlchemyError) as cause:
+            operation.close()
+            return GraphQLAnswer(data=None, errors=formatted([_carrying(cause)]), status=400)
         try:
             result = execute_sync(
                 self._schema,
@@ -133,9 +144,9 @@ class GraphQLService:
         return self._answer(result, extensions, started_s)
 
     def _prepared(
-        self, query: str, variables: dict[str, Any], operation_name: str | None, hide_suggestions: bool
+        self, query: str, variables: dict[str, Any], operation_name: str | None, user: User
     ) -> Prepared:
-        limits = self._services.limits
+        limits, hide_suggestions = self._services.limits, not user.site_admin
         document = parsed(query, limits)
         check_shape(document, limits)
         errors = validate(
@@ -150,6 +161,8 @@ class GraphQLService:
         chosen = get_operation_ast(document, operation_name)
         if chosen is None:
             raise GraphQLError("The operation to run is not named, or there is none of this name.")
+        if chosen.operation is OperationType.MUTATION and not user.may_write:
+            raise ApiError(Code.NOT_PERMITTED, ONLY_READS)
         coerced = get_variable_values(self._schema, chosen.variable_definitions or (), variables)
         if isinstance(coerced, list):
             raise _Refused(coerced)
@@ -164,7 +177,10 @@ class GraphQLService:
         fragments = {
             one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)
         }
-        return Prepared(document, needs_of(self._schema, chosen, fragments, coerced))
+        needs = needs_of(self._schema, chosen, fragments, coerced)
+        at = generations_asked(self._schema, chosen, coerced)
+        check_asked(at, needs, user)
+        return Prepared(document, needs, at)
 
     def _answer(
         self, result: ExecutionResult, extensions: dict[str, object], started_s: float

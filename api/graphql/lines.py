@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from projections.series_points.columns import NOT_COUNTED, RepositoryCell, SeriesColumns
+from projections.series_points.columns import NOT_COUNTED, REMOVED, RepositoryCell, SeriesColumns
 from projections.series_points.newest import NewestPoint
 from schemas.events import SeriesDefinition
 
@@ -140,7 +140,7 @@ def frames_of_cells(cells: Iterable[RepositoryCell], repositories: Collection[in
     """Over ``repositories`` only."""
     by_time: dict[datetime, list[RepositoryCell]] = {}
     for cell in cells:
-        if cell.repository_id in repositories:
+        if cell.repository_id in repositories and cell.state != REMOVED:
             by_time.setdefault(cell.time, []).append(cell)
     times = sorted(by_time)
     captures: dict[str, dict[datetime, float]] = {}

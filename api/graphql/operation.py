@@ -13,14 +13,20 @@ from api.graphql.batches import Batch
 from api.graphql.limits import OperationLimits
 from api.graphql.scalars import rfc3339
 from api.logged import LoggedEvents
+from api.monitoring import Monitoring
+from api.operating import Operating
 from api.preview.counting import Previewer
 from infra.kafka.producer import Publisher
+from infra.vault import EMAIL_KIND, Vaults
+from projections.chosen import Chosen
+from projections.commit_graph import queries as commit_graph
 from projections.insights import queries as insights
 from projections.judged import Verdict
 from projections.reading import Reader, Snapshot
 from projections.recordings import queries as recordings
 from projections.repositories import queries as repositories
 from projections.series_points import queries as points
+from projections.uploads import queries as uploads
 from schemas.envelope import Event, Position
 from schemas.events import SeriesDefinition, SeriesKind
 
@@ -36,7 +42,10 @@ class Services:
     log: LoggedEvents
     limits: OperationLimits
     previewer: Previewer
+    operating: Operating
+    vaults: Vaults
     version: str
+    monitoring: Monitoring
 
 
 class Reads:
@@ -56,7 +65,10 @@ class Reads:
             lambda ids: points.captures(connection, ids)
         )
         self.cells: Batch[str, list[points.RepositoryCell]] = Batch(
-            lambda ids: points.cells_of(connection, ids)
+            lambda ids: {
+                one: points.without_removed(cells, self.removed)
+                for one, cells in points.cells_of(connection, ids).items()
+            }
         )
         self.newest: Batch[str, points.NewestPoint] = Batch(
             lambda ids: points.newest_points(connection, ids, self.removed)
@@ -64,7 +76,23 @@ class Reads:
         self.snapshots: Batch[str, dict[int, points.RepositorySnapshot]] = Batch(
             lambda ids: points.snapshots(connection, ids)
         )
+        self.graphs: Batch[int, commit_graph.GraphState] = Batch(
+            lambda ids: commit_graph.graph_states(connection, ids)
+        )
+        self.uploads: Batch[int, uploads.Upload] = Batch(lambda ids: uploads.by_ids(connection, ids))
+        self.timelines: Batch[int, list[uploads.Change]] = Batch(
+            lambda ids: uploads.timelines(connection, ids)
+        )
+        self.at_default_tips: Batch[tuple[int, int], bool] = Batch(
+            lambda keys: commit_graph.at_default_tips(connection, keys)
+        )
+        """By (repository, upload)."""
         self.jobs: Batch[int, recordings.Progress] = Batch(lambda ids: recordings.progress(connection, ids))
+
+    @cached_property
+    def upload_queue(self) -> dict[int, int]:
+        """Places of the uploads that wait to be processed."""
+        return uploads.places_in_queue(self.snapshot.connection)
 
     @cached_property
     def removed(self) -> frozenset[int]:
@@ -94,15 +122,21 @@ class Operation:
         idempotency_key: str | None,
         projections: Collection[str],
         started_s: float,
+        at: Chosen | None = None,
     ) -> None:
         self.services = services
         self.user = user
         self.idempotency_key = idempotency_key
         self._projections = projections
+        self._at = at
         self._ends_s = started_s + services.limits.time_s
         self._open = ExitStack()
         self._reads: Reads | None = None
         self._written: list[dict[str, object]] = []
+        self.secrets: Batch[str, str] = Batch(self._load_secrets)
+        """Addresses of accounts, by ref."""
+        self.personal: Batch[tuple[str, str], str] = Batch(self._load_personal)
+        """Personal texts by (subject, as sealed); what was erased is missing."""
 
     @property
     def projections(self) -> Collection[str]:
@@ -118,9 +152,20 @@ class Operation:
         """The snapshot, opened at its first use. Raises ApiError when the operation's time is over."""
         self.check_time()
         if self._reads is None:
-            snapshot = self._open.enter_context(self.services.reader.snapshot(sorted(self._projections)))
+            snapshot = self._open.enter_context(
+                self.services.reader.snapshot(sorted(self._projections), at=self._at, viewer=self.user.viewer)
+            )
             self._reads = Reads(snapshot)
         return self._reads
+
+    def _load_secrets(self, refs: Collection[str]) -> dict[str, str]:
+        with self.services.vaults.open() as vault:
+            return vault.get_all(refs, kind=EMAIL_KIND)
+
+    def _load_personal(self, sealed: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        with self.services.vaults.open() as vault:
+            texts = vault.unseal_all(dict(sealed))
+        return {(subject, text): texts[subject] for subject, text in dict(sealed).items() if subject in texts}
 
     def renew(self) -> None:
         """End the snapshot, so that what follows sees what was written since."""
@@ -153,6 +198,7 @@ class Operation:
         if self._reads is not None:
             found["freshness"] = {
                 name: {
+                    "generation": self._reads.snapshot.generations[name].number,
                     "appliedUpTo": None if fresh.applied_up_to is None else rfc3339(fresh.applied_up_to),
                     "behind": fresh.behind,
                 }

@@ -25,9 +25,13 @@ from api.graphql.operation import ALL_PROJECTIONS
 from schemas.envelope import Position
 from schemas.topics import Topic
 
-BACKFILLS: Final = frozenset({"insights", "recordings", "series_points"})
+BACKFILLS: Final = frozenset({"insights", "recordings", "repositories", "series_points"})
+UPLOADS: Final = frozenset({"repositories", "uploads"})
+ACCOUNTS: Final = frozenset({"accounts", "access"})
+PERMISSIONS: Final = ACCOUNTS | {"repositories"}
+MONITORS: Final = ACCOUNTS | {"monitors", "repositories", "settings"}
 READ_BY: Final[Mapping[str, frozenset[str]]] = {
-    "node": ALL_PROJECTIONS,
+    "node": ALL_PROJECTIONS | PERMISSIONS | MONITORS | UPLOADS,
     "asOf": ALL_PROJECTIONS,
     "insightViews": ALL_PROJECTIONS,
     "repository": frozenset({"repositories"}),
@@ -43,9 +47,21 @@ READ_BY: Final[Mapping[str, frozenset[str]]] = {
     "updateMirrorRepository": frozenset({"repositories"}),
     "renameRepository": frozenset({"repositories"}),
     "updateRepository": frozenset({"repositories"}),
-    "eventStatus": frozenset({"event_index", "repositories", "insights", "settings"}),
+    "eventStatus": frozenset(
+        {"event_index", "repositories", "insights", "settings", "accounts", "uploads", "monitors"}
+    ),
+    "event": frozenset(
+        {"event_index", "repositories", "insights", "settings", "accounts", "uploads", "monitors"}
+    ),
     "siteSettings": frozenset({"settings"}),
     "changeSiteSetting": frozenset({"settings"}),
+    "deadLetters": frozenset({"operations"}),
+    "deadLetter": frozenset({"operations"}),
+    "operatorDecisions": frozenset({"operations"}),
+    "operatorOrder": frozenset({"operations"}),
+    "redriveAggregates": frozenset({"operations"}),
+    "redriveAll": frozenset({"operations"}),
+    "dropRecords": frozenset({"operations"}),
     "insightAdminBackfillQueue": BACKFILLS,
     "retryInsightSeriesBackfill": BACKFILLS,
     "moveInsightSeriesBackfillToFrontOfQueue": BACKFILLS,
@@ -53,8 +69,57 @@ READ_BY: Final[Mapping[str, frozenset[str]]] = {
     "pauseInsightBackfill": BACKFILLS,
     "resumeInsightBackfill": BACKFILLS,
     "cancelInsightBackfill": BACKFILLS,
+    "preciseIndexes": UPLOADS,
+    "lsifUploads": UPLOADS,
+    "deletePreciseIndex": UPLOADS,
+    "deleteLSIFUpload": UPLOADS,
+    **dict.fromkeys(
+        (
+            "currentUser",
+            "user",
+            "users",
+            "organization",
+            "organizations",
+            "createUser",
+            "updateUser",
+            "addUserEmail",
+            "removeUserEmail",
+            "deleteUser",
+            "setUserIsSiteAdmin",
+            "createAccessToken",
+            "deleteAccessToken",
+            "createOrganization",
+            "deleteOrganization",
+            "addUserToOrganization",
+            "removeUserFromOrganization",
+        ),
+        ACCOUNTS,
+    ),
+    "setRepositoryPermissionsForUsers": PERMISSIONS,
+    "setRepositoryPermissionsUnrestricted": PERMISSIONS,
+    "monitors": MONITORS,
+    "codeMonitorPreview": frozenset({"repositories"}),
+    "createCodeMonitor": MONITORS,
+    "toggleCodeMonitor": MONITORS,
+    "deleteCodeMonitor": MONITORS,
+    "updateCodeMonitor": MONITORS,
+    "runCodeMonitor": MONITORS,
+    "resetTriggerQueryTimestamps": MONITORS,
+    "triggerTestEmailAction": ACCOUNTS,
+    "triggerTestWebhookAction": ACCOUNTS,
+    "triggerTestSlackWebhookAction": ACCOUNTS,
 }
 """Projections that each root field reads; a root field that is not here reads none."""
+READ_BELOW: Final[Mapping[str, frozenset[str]]] = {
+    "codeIntelligenceCommitGraph": frozenset({"commit_graph"}),
+    "visibleUploads": frozenset({"commit_graph"}),
+    "lsifUploads": frozenset({"uploads"}),
+    "isLatestForRepo": frozenset({"commit_graph"}),
+    "monitors": MONITORS,
+    "permissionsInfo": PERMISSIONS,
+    "creator": ACCOUNTS,
+}
+"""What fields read, wherever they stand below, beside what their root field does."""
 
 
 _TOPICS: Final = frozenset(topic.value for topic in Topic)
@@ -80,6 +145,7 @@ def needs_of(
     if root is not None:
         for field in _root_fields(operation.selection_set, fragments):
             projections |= READ_BY.get(field.name.value, frozenset())
+            projections.update(*(READ_BELOW.get(name, ()) for name in _names_below(field, fragments)))
             positions.update(_positions(root, field, variables))
     return Needs(frozenset(projections), tuple(sorted(positions)))
 
@@ -114,6 +180,26 @@ def _root_fields(
             yield from _root_fields(node.selection_set, fragments)
         elif isinstance(node, FragmentSpreadNode):
             yield from _root_fields(fragments[node.name.value].selection_set, fragments)
+
+
+def _names_below(field: FieldNode, fragments: Mapping[str, FragmentDefinitionNode]) -> set[str]:
+    """Names of all fields below ``field``; each fragment is looked into once."""
+    found: set[str] = set()
+    looked_into: set[str] = set()
+    open_sets = [field.selection_set]
+    while open_sets:
+        for node in (open_sets.pop() or SelectionSetNode(selections=())).selections:
+            if isinstance(node, FragmentSpreadNode):
+                if node.name.value not in looked_into:
+                    looked_into.add(node.name.value)
+                    open_sets.append(fragments[node.name.value].selection_set)
+                continue
+            if isinstance(node, FieldNode):
+                found.add(node.name.value)
+                open_sets.append(node.selection_set)
+            elif isinstance(node, InlineFragmentNode):
+                open_sets.append(node.selection_set)
+    return found
 
 
 def _positions(root: GraphQLObjectType, field: FieldNode, variables: VariableValues) -> list[Position]:

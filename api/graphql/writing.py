@@ -16,7 +16,7 @@ from api.graphql.types.info import Info, operation_of
 from api.judging import wait_judged
 from projections.event_index.queries import positions_of
 from projections.generations import NotProjected
-from projections.judged import DUPLICATE, PENDING, REJECTED, Verdict
+from projections.judged import DUPLICATE, PENDING, REJECTED, Verdict, accepted_before
 from schemas.codec import new_event
 from schemas.envelope import Event, Position
 from schemas.events import REGISTRY
@@ -43,15 +43,17 @@ def key_of(info: Info) -> str | None:
     return f"{key}/{info.path.key}"
 
 
-def event_of(info: Info, payload: Payload) -> Event:
-    """The event that says ``payload``, for the one who asks."""
+def event_of(info: Info, payload: Payload, *, part: int | None = None) -> Event:
+    """The event that says ``payload``, for the one who asks; ``part`` tells several of one type within one mutation apart."""
     operation, key = operation_of(info), key_of(info)
     name = REGISTRY.of(payload).name
     return new_event(
         payload,
         source=SOURCE,
         time=operation.now,
-        event_id=None if key is None else derived_event_id("api", operation.user.name, name, key),
+        event_id=None
+        if key is None
+        else derived_event_id("api", operation.user.name, name, key, *(() if part is None else (part,))),
     )
 
 
@@ -69,16 +71,19 @@ def earlier(info: Info, event: Event, *, identity: str) -> Written | None:
         return None
     operation.renew()  # no transaction is held open while projections are waited for
     try:
+        # The guards know it at once and for ever; the index, later and for a while, where the key named another subject.
         with operation.services.reader.snapshot((INDEX,)) as snapshot:
+            accepted = accepted_before(snapshot.connection, event)
             found = positions_of(snapshot.connection, event.source, event.id)
     except NotProjected:
-        return None  # the guards will know it
+        return None
     for one in found:
         if one.subject != event.subject:
             raise _key_reused(f"{one.type} of {one.subject}", identity)
-    if not found:
+    position = accepted or (found[-1].position if found else None)
+    if position is None:
         return None
-    return _answered(operation, event, found[-1].position, identity, or_else_again=True)
+    return _answered(operation, event, position, identity, or_else_again=True)
 
 
 def write(info: Info, event: Event, *, identity: str) -> Written:

@@ -20,15 +20,18 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from api.auth.guard import current_user
+from api.auth.user import User
 from api.context import AppContext
-from api.event_status import INDEX, EventStatus, Publication, Published, event_status
+from api.event_status import READ, EventStatus, Publication, Published, event_status, told
 from api.http.bodies import body_of
 from api.http.events_input import NotRead, Received, completed, explained, is_internal, received
+from api.http.events_permitted import not_permitted
 from api.http.idempotency import KeyRefused, idempotency_key
 from api.http.refusals import event_errors
 from api.recent import Recent
 from infra.kafka.errors import KafkaError
 from infra.metrics import EVENTS_REFUSED
+from projections.event_index.fold import repository_of
 from projections.event_index.queries import positions_of
 from projections.generations import NotProjected
 from projections.judged import PENDING
@@ -69,8 +72,8 @@ class EventsEndpoint:
             return event_errors(401, "UNAUTHENTICATED", "Send 'Authorization: token T'.")
         try:
             if request.method == "POST":
-                return await self._publish(request, user.name)
-            return await self._look_up(request)
+                return await self._publish(request, user)
+            return await self._look_up(request, user)
         except NotRead as error:
             EVENTS_REFUSED.labels(type="unknown").inc()
             return event_errors(error.status, error.code, str(error), error.remedy, error.problems)
@@ -82,13 +85,16 @@ class EventsEndpoint:
             _log.warning("database_unavailable", error=str(error))
             return event_errors(503, "UNAVAILABLE", "The database cannot be reached.", "Try again.")
 
-    async def _publish(self, request: Request, caller: str) -> Response:
+    async def _publish(self, request: Request, user: User) -> Response:
         key = idempotency_key(request.headers)
         asked = received(request.scope["headers"], body_of(request.scope))
-        events = checked(asked, key=key, caller=caller, received_at=datetime.now(UTC))
+        events = checked(asked, key=key, caller=user.name, received_at=datetime.now(UTC))
         if isinstance(events, Response):
             return events
-        conflict = await self._run(lambda: self._conflict(events))
+        refused = await self._run(lambda: not_permitted(events, user, self._context.reader))
+        if refused is not None:
+            return refused
+        conflict = await self._run(lambda: self._conflict(events, user))
         if conflict is not None:
             return conflict
         positions = await self._run(lambda: self._context.publisher.publish(events))
@@ -96,7 +102,12 @@ class EventsEndpoint:
         for event, position in zip(events, positions, strict=True):
             self._recent.add(
                 (event.source, event.id),
-                Published(position=position, type=event.type.name, subject=event.subject),
+                Published(
+                    position=position,
+                    type=event.type.name,
+                    subject=event.subject,
+                    repository_id=repository_of(position.topic, event.key),
+                ),
             )
             published.append(
                 {
@@ -112,19 +123,20 @@ class EventsEndpoint:
             return _json(202, {"events": published})
         return _json(202, published[0], {"location": str(published[0]["status"])})
 
-    def _conflict(self, events: Sequence[Event]) -> Response | None:
+    def _conflict(self, events: Sequence[Event], user: User) -> Response | None:
         """A courtesy: an id that named another event before is most likely a mistake of the caller."""
         try:
-            with self._context.reader.snapshot((INDEX,)) as snapshot:
+            with self._context.reader.snapshot(READ, viewer=user.viewer) as snapshot:
                 for event in events:
-                    for one in positions_of(snapshot.connection, event.source, event.id):
+                    before = positions_of(snapshot.connection, event.source, event.id)
+                    for one in told(snapshot.connection, before, everything=user.site_admin):
                         if (one.type, one.subject) != (event.type.name, event.subject):
                             return _id_reused(event, one.type, one.subject)
         except (MillstreamError, SQLAlchemyError) as error:
             _log.info("id_not_looked_up", error=str(error))  # publishing needs no projection
         return None
 
-    async def _look_up(self, request: Request) -> Response:
+    async def _look_up(self, request: Request, user: User) -> Response:
         given = request.query_params
         source, event_id = given.get("source", ""), given.get("id", "")
         problems = [
@@ -148,7 +160,7 @@ class EventsEndpoint:
                 "Give both as the event had them, percent-encoded.",
                 problems,
             )
-        status = await self._judged(source, event_id, wait_s)
+        status = await self._judged(source, event_id, wait_s, user)
         if status is None:
             return event_errors(
                 404,
@@ -158,13 +170,13 @@ class EventsEndpoint:
             )
         return _json(200, shown(status))
 
-    async def _judged(self, source: str, event_id: str, wait_s: float) -> EventStatus | None:
+    async def _judged(self, source: str, event_id: str, wait_s: float, user: User) -> EventStatus | None:
         """The status once the newest publication is judged, or the last one known when the time is over."""
         deadline_s = time.monotonic() + wait_s
         reader = self._context.reader
         while True:
             moves, looked_s = reader.moves, time.monotonic()
-            status = await self._run(lambda: self._status(source, event_id))
+            status = await self._run(lambda: self._status(source, event_id, user))
             if status is not None and status.newest.verdict.state != PENDING:
                 return status
             while reader.moves == moves and time.monotonic() - looked_s < _LOOK_AT_LEAST_EVERY_S:
@@ -172,10 +184,10 @@ class EventsEndpoint:
                     return status
                 await asyncio.sleep(_POLL_S)
 
-    def _status(self, source: str, event_id: str) -> EventStatus | None:
-        with self._context.reader.snapshot((INDEX,)) as snapshot:
+    def _status(self, source: str, event_id: str, user: User) -> EventStatus | None:
+        with self._context.reader.snapshot(READ, viewer=user.viewer) as snapshot:
             remembered = self._recent.of((source, event_id))
-            return event_status(snapshot.connection, source, event_id, remembered)
+            return event_status(snapshot.connection, source, event_id, remembered, everything=user.site_admin)
 
     async def _run(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)

@@ -27,7 +27,8 @@ def routes(context: AppContext) -> list[BaseRoute]:
                 "Open the link that this command prints, on the machine that runs Millstream.",
                 command=_COMMAND,
             )
-        if not take_login_token(context.settings.home, token):
+        user = take_login_token(context.settings.home, token)
+        if user is None:
             return refusal(
                 request.scope,
                 401,
@@ -35,7 +36,7 @@ def routes(context: AppContext) -> list[BaseRoute]:
                 "This link was used before, or is too old. This command prints a new one.",
                 command=_COMMAND,
             )
-        _, cookie = context.sessions.begin(secure=request.url.scheme == "https")
+        _, cookie = context.sessions.begin(user, secure=request.url.scheme == "https")
         # A page that moves on, not a redirect: after a redirect that another site began, a browser would keep
         # the SameSite=Strict cookie back, and the first page would say "not logged in".
         goal = local_path(request.query_params.get("to", "/"))

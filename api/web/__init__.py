@@ -6,7 +6,23 @@ refusals and faults look. Static files lie in ``STATIC``, templates in ``TEMPLAT
 
 from starlette.routing import BaseRoute
 
-from api.web import control_pages, create_page, graphiql_page, insight_pages, live_pages, repository_pages
+from api.web import (
+    control_pages,
+    create_page,
+    dead_letter_pages,
+    event_pages,
+    graph_pages,
+    graphiql_page,
+    insight_pages,
+    live_pages,
+    monitor_edit_pages,
+    monitor_pages,
+    operations_page,
+    projection_pages,
+    repository_pages,
+    upload_pages,
+    user_pages,
+)
 from api.web.asking import PageContext
 from api.web.outcomes import STATIC, TEMPLATES, outcome_page
 from api.web.templating import install
@@ -23,5 +39,14 @@ def routes(context: PageContext) -> list[BaseRoute]:
         *insight_pages.routes(context),
         *control_pages.routes(context),
         *repository_pages.routes(context),
+        *operations_page.routes(context),
+        *projection_pages.routes(context),
+        *dead_letter_pages.routes(context),
+        *event_pages.routes(context),
         *graphiql_page.routes(context),
+        *graph_pages.routes(context),
+        *upload_pages.routes(context),
+        *user_pages.routes(context),
+        *monitor_edit_pages.routes(context),
+        *monitor_pages.routes(context),
     ]

@@ -38,6 +38,7 @@ class PageInfo(_Answer):
 
 class AsOf(_Answer):
     projection: str
+    replayed_until: datetime | None = None
     applied_up_to: datetime | None = None
     behind: bool | None = None
 

@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Protocol, TypeVar
 
 import msgspec
+from graphql import OperationDefinitionNode, parse
 from starlette.requests import Request
 from starlette.templating import Jinja2Templates
 
@@ -17,6 +18,8 @@ from infra.settings import Settings
 from schemas.errors import MillstreamError
 
 T = TypeVar("T")
+Generations = tuple[tuple[str, int], ...]
+"""(projection, generation) of those that are read in place of the live ones."""
 
 
 class PageContext(Protocol):
@@ -71,9 +74,21 @@ def document(name: str) -> str:
     return (files("api.web") / "documents" / f"{name}.graphql").read_text(encoding="utf-8").strip()
 
 
-def shown(name: str, variables: Mapping[str, object]) -> Shown:
+@cache
+def document_at(name: str, at: Generations) -> str:
+    """The same operation, read from numbered generations."""
+    if not at:
+        return document(name)
+    text = document(name)
+    (operation,) = (one for one in parse(text).definitions if isinstance(one, OperationDefinitionNode))
+    place = operation.selection_set.loc.start if operation.selection_set.loc is not None else len(text)
+    directives = (f'@atGeneration(projection: "{one}", generation: {number}) ' for one, number in at)
+    return text[:place] + "".join(directives) + text[place:]
+
+
+def shown(name: str, variables: Mapping[str, object], at: Generations = ()) -> Shown:
     """The operation with the variables as sent; those that are null are left out."""
-    return Shown(document(name), {key: value for key, value in variables.items() if value is not None})
+    return Shown(document_at(name, at), {key: value for key, value in variables.items() if value is not None})
 
 
 async def ask(
@@ -84,6 +99,7 @@ async def ask(
     answer: type[T],
     *,
     idempotency_key: str | None = None,
+    at: Generations = (),
 ) -> T:
     """Runs ``documents/<name>.graphql`` as who asks for the page.
 
@@ -93,7 +109,7 @@ async def ask(
     user = current_user(request)
     if user is None:
         raise Asked((GraphQLError("Nobody is logged in.", extensions={"code": "UNAUTHENTICATED"}),))
-    return await ask_as(context, user, name, variables, answer, idempotency_key=idempotency_key)
+    return await ask_as(context, user, name, variables, answer, idempotency_key=idempotency_key, at=at)
 
 
 async def ask_as(
@@ -104,10 +120,11 @@ async def ask_as(
     answer: type[T],
     *,
     idempotency_key: str | None = None,
+    at: Generations = (),
 ) -> T:
     """Runs ``documents/<name>.graphql`` as ``user``. Raises Asked as ``ask`` does."""
     found = await context.execute_graphql(
-        document(name), dict(variables), user=user, idempotency_key=idempotency_key
+        document_at(name, at), dict(variables), user=user, idempotency_key=idempotency_key
     )
     errors = msgspec.convert(found.errors, tuple[GraphQLError, ...])
     if errors or found.data is None:

@@ -12,12 +12,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from api.graphql.ids import insight_node_id
-from api.web.answers import CellsAnswer, InsightAnswer, InsightsAnswer, View, cells, freshness, insight
+from api.web.answers import AsOf, CellsAnswer, InsightAnswer, InsightsAnswer, View, cells, freshness, insight
 from api.web.asking import PageContext, ask, shown
 from api.web.drawing import NOW, Cells, breakdown, chart_data, checks, table_rows
 from api.web.live_pages import digest
-from api.web.model import Cell, Freshness, Insight, Point
+from api.web.model import Cell, Insight, Point
 from api.web.outcomes import outcome_page
+from api.web.past import generations_of, past
 from api.web.rendering import page, render, see_other
 from api.web.templating import iso
 
@@ -60,7 +61,7 @@ def routes(context: PageContext) -> list[BaseRoute]:
         found = await _find(context, request)
         if found is None:
             return _missing(request)
-        view, fresh, variables, known = found
+        view, as_of, variables, known = found
         selected = _selected(request, view)
         counted = await _cells(context, request, view, selected)
         rows = breakdown(view, counted, selected) if selected else []
@@ -71,7 +72,8 @@ def routes(context: PageContext) -> list[BaseRoute]:
             title=view.title,
             here="insights",
             insight=view,
-            freshness=fresh,
+            freshness=freshness(as_of),
+            past=past(generations_of(request), as_of),
             selected=selected,
             cells=rows,
             checks=checks(view, rows),
@@ -79,7 +81,7 @@ def routes(context: PageContext) -> list[BaseRoute]:
             chart=chart_data(view, counted, selected),
             known=known,
             next_point=None if view.without_scope else view.next_frame(datetime.now(UTC)),
-            shown=shown("insight", variables),
+            shown=shown("insight", variables, generations_of(request)),
         )
 
     async def as_csv(request: Request) -> Response:
@@ -114,14 +116,14 @@ def _newest_first(nodes: Sequence[View]) -> list[View]:
 
 async def _find(
     context: PageContext, request: Request
-) -> tuple[Insight, Freshness, Mapping[str, object], str] | None:
+) -> tuple[Insight, Sequence[AsOf], Mapping[str, object], str] | None:
     """The insight that the address names, how fresh it is, what was asked, and its digest; None where there is none."""
     variables = {"id": insight_node_id(request.path_params["id"])}
-    answer = await ask(context, request, "insight", variables, InsightAnswer)
+    answer = await ask(context, request, "insight", variables, InsightAnswer, at=generations_of(request))
     views = answer.insight_views
     if not views.nodes:
         return None
-    return insight(views.nodes[0]), freshness(views.as_of), variables, digest(views.nodes)
+    return insight(views.nodes[0]), views.as_of, variables, digest(views.nodes)
 
 
 def _missing(request: Request) -> Response:
@@ -155,7 +157,7 @@ async def _cells(context: PageContext, request: Request, view: Insight, selected
     found: dict[tuple[str, datetime], Sequence[Cell]] = {}
     for at in times:
         variables = {"id": insight_node_id(request.path_params["id"]), "at": at}
-        answer = await ask(context, request, "cells", variables, CellsAnswer)
+        answer = await ask(context, request, "cells", variables, CellsAnswer, at=generations_of(request))
         found.update(cells(answer, context.settings.home, view))
     return found
 

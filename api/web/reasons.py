@@ -19,6 +19,7 @@ class Reasons:
         "invalid-query": "the query cannot be run{}",
         "result-too-large": "the result is too large{}",
         "handler-died": "counting ended the process that counted{}",
+        "removed": "the repository{} was removed before this was counted",
         "limit-hit": "the limit of count: was reached{}",
     }
     """A gap stands where the repositories are named."""

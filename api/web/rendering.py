@@ -54,6 +54,8 @@ def refused(error: Asked) -> Response:
     lines = [str(error)] + ([error.remedy] if error.remedy else [])
     if error.code == "NOT_FOUND":
         return outcome_page(404)
+    if error.code == "NOT_PERMITTED":
+        return outcome_page(403, lines=lines)
     if error.code == "UNAUTHENTICATED":
         return outcome_page(
             401, lines=("Open the link that this command prints.",), command="millstream login"

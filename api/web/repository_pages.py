@@ -8,14 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from api.auth.guard import current_user
 from api.demo.choices import to_follow
 from api.web.answers import RepositoriesAnswer, freshness, repositories
-from api.web.asking import Asked, PageContext, ask, shown
+from api.web.asking import Asked, GraphQLError, PageContext, ask, shown
 from api.web.fields import FieldError
 from api.web.rendering import page, render, see_other
 from schemas.errors import MillstreamError
 
 PAGE_SIZE = 100
+ONLY_ADMINS = "Only a site admin may see or do this."
+"""Said before a folder of this machine is looked at."""
 _REFUSED = frozenset({"INVALID_INPUT", "NOT_SUPPORTED"})
 
 
@@ -59,6 +62,9 @@ def routes(context: PageContext) -> list[BaseRoute]:
         return await listed(request)
 
     async def add(request: Request) -> Response:
+        user = current_user(request)
+        if user is None or not user.site_admin:
+            raise Asked((GraphQLError(ONLY_ADMINS, extensions={"code": "NOT_PERMITTED"}),))
         form = await request.form(max_files=0, max_fields=10)
         location = str(form.get("location", "")).strip()
         if not location:

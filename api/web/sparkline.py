@@ -1,13 +1,16 @@
 """Small line charts as SVG, drawn on the server: readable without a script, safe under a strict content policy."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from markupsafe import Markup, escape
 
 from api.web.model import Point, Series
+from api.web.palette import SeriesStyle
 
 _PAD = 5.0
+_NOBODY_LOOKED = timedelta(minutes=2)
+_PLAIN = SeriesStyle(colour=0, marker="circle", dash=())
 _Place = tuple[float, float]
 
 
@@ -25,6 +28,19 @@ def sparkline(series: Sequence[Series], *, label: str, width: int = 240, height:
     return Markup(
         f'<svg class="spark" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">{body}</svg>'
     )
+
+
+def trace(
+    times: Sequence[datetime], values: Sequence[float], *, label: str, width: int = 160, height: int = 32
+) -> Markup:
+    """One value over time, on a scale that begins at 0; a gap where nobody looked for two minutes."""
+    points: list[Point] = []
+    for time, value in zip(times, values, strict=True):
+        if points and time - points[-1].time > _NOBODY_LOOKED:
+            points.append(Point(points[-1].time + _NOBODY_LOOKED / 2, None))
+        points.append(Point(time, round(value)))
+    line = Series(id="", label=label, query="", style=_PLAIN, points=tuple(points))
+    return sparkline((line,), label=label, width=width, height=height)
 
 
 class _Scale:

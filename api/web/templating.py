@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from api.web.model import Insight
-from api.web.sparkline import sparkline
+from api.web.sparkline import sparkline, trace
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 UNITS: tuple[tuple[str, str], ...] = (
@@ -42,6 +42,7 @@ def install(env: Environment) -> None:
     )
     env.globals["asset"] = asset
     env.globals["sparkline"] = sparkline
+    env.globals["lag_line"] = trace
 
 
 def asset(path: str) -> str:

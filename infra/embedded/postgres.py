@@ -29,7 +29,7 @@ SETTINGS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
     "password_encryption": "scram-sha-256",
-    "max_connections": "100",
+    "max_connections": "300",
     "shared_buffers": "128MB",
     "fsync": "on",
     "synchronous_commit": "on",

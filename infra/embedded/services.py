@@ -75,8 +75,10 @@ def service_command(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", _MODULE, *arguments)
 
 
-def service_children(home: Home, *, port: int, environ: Mapping[str, str]) -> list[ChildSpec]:
-    """Projector, worker and API, in the order of their start.
+def service_children(
+    home: Home, *, port: int, environ: Mapping[str, str], of_worker: Mapping[str, str] | None = None
+) -> list[ChildSpec]:
+    """Projector, worker and API, in the order of their start; ``of_worker`` is what the worker's environment has beside ``environ``.
 
     They are started again when they die: agents end themselves with code 70 on a bug, and what they had not acknowledged
     comes again.
@@ -92,7 +94,7 @@ def service_children(home: Home, *, port: int, environ: Mapping[str, str]) -> li
         ChildSpec(
             name="worker",
             command=service_command("worker"),
-            environ=environ,
+            environ={**environ, **(of_worker or {})},
             restart=True,
             start_attempts=3,
             stop_timeout_s=20.0,
@@ -170,8 +172,13 @@ def already_up(home: Home) -> AlreadyUp:
 
 
 @contextmanager
-def running_services(home: Home, port: int, *, report: Callable[[str], None]) -> Iterator[Supervisor]:
+def running_services(
+    home: Home, port: int, *, report: Callable[[str], None], of_worker: Mapping[str, str] | None = None
+) -> Iterator[Supervisor]:
     """Worker, projector and API, ready; stopped in order at the end. Hold :func:`services_lock` around it.
+
+    Args:
+        of_worker: what stands in the environment of the worker alone.
 
     Raises:
         ChildFailed: one did not become ready.
@@ -183,6 +190,6 @@ def running_services(home: Home, port: int, *, report: Callable[[str], None]) ->
                 f"{status.name} ended with code {status.last_exit_code} and is started again (millstream logs {status.name})"
             )
 
-    children = service_children(home, port=port, environ=service_environment(home, port))
+    children = service_children(home, port=port, environ=service_environment(home, port), of_worker=of_worker)
     with Supervisor(children, logs=home.logs, run=services_folder(home), on_change=on_change) as services:
         yield services

@@ -10,8 +10,9 @@ import kafka
 import kafka.errors
 import msgspec
 from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.structs import OffsetAndMetadata
 
-from infra.kafka.errors import KafkaError, KafkaUnreachable, topic_missing
+from infra.kafka.errors import GroupBusy, KafkaError, KafkaUnreachable, topic_missing
 from infra.kafka.security import kafka_python_options
 from infra.settings import Settings
 
@@ -20,6 +21,18 @@ Partition = tuple[str, int]
 
 _EARLIEST: Final = -2
 _LATEST: Final = -1
+_OF_TOPIC: Final = "DYNAMIC_TOPIC_CONFIG"
+_HAS_MEMBERS: Final = frozenset(
+    (
+        "UnknownMemberIdError",
+        "RebalanceInProgressError",
+        "IllegalGenerationError",
+        "NonEmptyGroupError",
+        "StaleMemberEpochError",
+        "FencedInstanceIdError",
+    )
+)
+"""How a coordinator refuses an offset that no member commits, when there are members."""
 _RETRY_PAUSE_S: Final = 0.1
 _PATIENCE_S: Final = 30.0
 
@@ -34,13 +47,15 @@ class Watermarks(msgspec.Struct, frozen=True):
 
 
 class TopicDescription(msgspec.Struct, frozen=True):
-    """A topic as the cluster has it. ``settings`` holds every effective value, as text."""
+    """A topic as the cluster has it. ``settings`` holds every effective value, as text; ``own`` names those that the topic
+    itself holds, so that a broker's defaults do not change them."""
 
     name: str
     topic_id: bytes
     partitions: int
     replication_factor: int
     settings: Mapping[str, str]
+    own: frozenset[str] = frozenset()
 
 
 class NewTopic(msgspec.Struct, frozen=True):
@@ -50,6 +65,31 @@ class NewTopic(msgspec.Struct, frozen=True):
     partitions: int
     replication_factor: int
     settings: Mapping[str, str]
+
+
+class GroupMember(msgspec.Struct, frozen=True, kw_only=True):
+    """A live member of a consumer group, and what is assigned to it."""
+
+    member_id: str
+    client_id: str
+    host: str
+    partitions: tuple[Partition, ...]
+
+
+class GroupDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """A consumer group as its coordinator has it. ``state`` is Kafka's word: Stable, Empty, Dead, ...
+
+    ``members`` is empty, too, where the coordinator does not tell them to this client (groups of the new protocol).
+    """
+
+    group: str
+    state: str
+    members: tuple[GroupMember, ...] = ()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether anybody is in the group."""
+        return bool(self.members) or self.state not in ("Empty", "Dead")
 
 
 class KafkaAdmin:
@@ -108,6 +148,23 @@ class KafkaAdmin:
         ends = self._call(lambda: self._client.list_partition_offsets(dict.fromkeys(places, _LATEST)))
         return {place.partition: Watermarks(starts[place].offset, ends[place].offset) for place in places}
 
+    def all_watermarks(self, topics: Iterable[str]) -> dict[Partition, Watermarks]:
+        """Start and end of every partition of those of the topics that exist, in three calls."""
+        wanted = sorted(set(topics))
+        if not wanted:
+            return {}
+        places = [
+            kafka.TopicPartition(item["name"], part["partition_index"])
+            for item in self._call(lambda: self._client.describe_topics(wanted))
+            if not item["error_code"]
+            for part in item["partitions"]
+        ]
+        if not places:
+            return {}
+        starts = self._call(lambda: self._client.list_partition_offsets(dict.fromkeys(places, _EARLIEST)))
+        ends = self._call(lambda: self._client.list_partition_offsets(dict.fromkeys(places, _LATEST)))
+        return {tuple(place): Watermarks(starts[place].offset, ends[place].offset) for place in places}
+
     def offset_at(self, topic: str, timestamp_ms: int) -> dict[int, int | None]:
         """Per partition the first offset appended at or after this time; None where there is none yet."""
         places = {
@@ -139,8 +196,27 @@ class KafkaAdmin:
                 partitions=len(item["partitions"]),
                 replication_factor=len(item["partitions"][0]["replica_nodes"]),
                 settings={name: str(data["value"]) for name, data in settings[item["name"]].items()},
+                own=frozenset(
+                    name
+                    for name, data in settings[item["name"]].items()
+                    if data["config_source"] == _OF_TOPIC
+                ),
             )
             for item in found
+        }
+
+    def broker_settings(self) -> dict[int, dict[str, str]]:
+        """What every broker goes by, as text. Settings without a value are left out."""
+        numbers = [int(item["broker_id"]) for item in self._call(self._client.describe_cluster)["brokers"]]
+        resources = [ConfigResource(ConfigResourceType.BROKER, str(number)) for number in numbers]
+        found = self._call(lambda: self._client.describe_configs(resources, config_filter="all"))["broker"]
+        return {
+            number: {
+                name: str(data["value"])
+                for name, data in found.get(str(number), {}).items()
+                if data["value"] is not None
+            }
+            for number in numbers
         }
 
     def create_topics(self, topics: Iterable[NewTopic]) -> None:
@@ -181,6 +257,34 @@ class KafkaAdmin:
         """Names of all consumer groups."""
         return {str(item["group_id"]) for item in self._call(self._client.list_groups)}
 
+    def describe_groups(self) -> dict[str, GroupDescription]:
+        """Every consumer group by name, with its members."""
+        listed = {
+            str(item["group_id"]): str(item["group_state"]) for item in self._call(self._client.list_groups)
+        }
+        if not listed:
+            return {}
+        told = self._call(lambda: self._client.describe_groups(sorted(listed)))
+        return {
+            group: GroupDescription(
+                group=group,
+                state=state,
+                members=tuple(_member(item) for item in told.get(group, {}).get("members", ())),
+            )
+            for group, state in listed.items()
+        }
+
+    def offsets_of_groups(self, groups: Iterable[str]) -> dict[str, dict[Partition, int]]:
+        """What each group has committed, as next offsets to read, in one call."""
+        wanted = dict.fromkeys(sorted(groups))
+        if not wanted:
+            return {}
+        found = self._call(lambda: self._client.list_group_offsets(wanted))
+        return {
+            group: {tuple(place): item.offset for place, item in offsets.items() if item.offset >= 0}
+            for group, offsets in found.items()
+        }
+
     def group_offsets(self, group: str) -> dict[Partition, int]:
         """What the group has committed, as next offsets to read; empty for an unknown group."""
         found = self._call(lambda: self._client.list_group_offsets({group: None}))
@@ -189,6 +293,39 @@ class KafkaAdmin:
             for place, item in found.get(group, {}).items()
             if item.offset >= 0
         }
+
+    def set_group_offsets(self, group: str, offsets: Mapping[Partition, int]) -> None:
+        """Commit these next offsets for a group that nobody is in.
+
+        Raises GroupBusy when the coordinator says that somebody is (nothing is changed then), KafkaError.
+        """
+        wanted = {
+            kafka.TopicPartition(*place): OffsetAndMetadata(offset, "", -1)
+            for place, offset in offsets.items()
+        }
+
+        def committed() -> Mapping[Any, type[kafka.errors.KafkaError]]:
+            answers: Mapping[Any, type[kafka.errors.KafkaError]] = self._client.alter_group_offsets(
+                group, wanted
+            )
+            for error in answers.values():
+                if error.retriable and error.__name__ not in _HAS_MEMBERS:
+                    raise error(f"the offsets of {group}")
+            return answers
+
+        told = self._call(committed)
+        for place, error in told.items():
+            name = error.__name__
+            if name in _HAS_MEMBERS:
+                raise GroupBusy(
+                    f"the group {group} has become live: the broker refused the offset of {place.topic}/{place.partition} ({name})",
+                    remedy="stop its members (millstream groups describe names them), then try again",
+                )
+            if name != "NoError":
+                raise KafkaError(
+                    f"the broker refused the offset of {place.topic}/{place.partition} for the group {group}: {name}",
+                    remedy="see the broker's log (millstream logs kafka), and this user's rights on the group",
+                )
 
     def _metadata(self, topic: str) -> dict[str, Any]:
         items = self._call(lambda: self._client.describe_topics([topic]))
@@ -209,3 +346,13 @@ class KafkaAdmin:
                         remedy="see the broker's log (millstream logs kafka), and this user's rights on the cluster",
                     ) from error
             time.sleep(_RETRY_PAUSE_S)
+
+
+def _member(item: Mapping[str, Any]) -> GroupMember:
+    assigned = (item.get("member_assignment") or {}).get("assigned_partitions", ())
+    return GroupMember(
+        member_id=str(item["member_id"]),
+        client_id=str(item["client_id"]),
+        host=str(item["client_host"]).lstrip("/"),
+        partitions=tuple((part["topic"], number) for part in assigned for number in part["partitions"]),
+    )

@@ -225,8 +225,8 @@ class LogReader:
                 "allow.auto.create.topics": False,
                 "topic.metadata.propagation.max.ms": 5_000,  # how long a topic that is not there may still come
                 "check.crcs": True,
-                "queued.min.messages": 50_000,
-                "queued.max.messages.kbytes": 32_768,
+                "queued.min.messages": 20_000,
+                "queued.max.messages.kbytes": 16_384,  # of each consumer: about a second of reading
                 "fetch.queue.backoff.ms": 10,  # default 1000: a full queue would pause the fetcher for a second
                 "reconnect.backoff.max.ms": 1_000,
                 "log_level": 3,

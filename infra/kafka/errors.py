@@ -15,6 +15,10 @@ class TopicMissing(KafkaError):
     """A topic that is needed is not there: workers never create one."""
 
 
+class GroupBusy(KafkaError):
+    """A consumer group has members, so its offsets are theirs to commit."""
+
+
 class PublishFailed(KafkaError):
     """The broker did not acknowledge an event: it may or may not be on the log, so publish it again with the same id."""
 

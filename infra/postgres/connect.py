@@ -12,7 +12,15 @@ from infra.postgres.errors import unreachable
 from infra.postgres.role import Role
 from infra.settings import Settings
 
-_KEEPALIVE: Final = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+LOST_AFTER_S: Final = 20
+"""What was sent is acknowledged by the server's host within this time, or the connection is lost."""
+_KEEPALIVE: Final = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": LOST_AFTER_S * 1_000,
+}
 
 
 def _options(settings: Settings, role: Role, name: str | None) -> dict[str, Any]:

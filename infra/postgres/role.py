@@ -23,5 +23,8 @@ class Role(StrEnum):
 
 OWNER = "millstream_owner"
 """NOLOGIN: owns every schema and table."""
+OPERATOR = "millstream_operator"
+"""NOLOGIN: reads what projections put aside, foreign bytes of any repository. The API takes it on (SET ROLE) in single
+transactions, for site admins."""
 SERVING = (Role.PROJECTOR, Role.WORKER, Role.APP)
 """The roles that processes log in as."""

@@ -9,9 +9,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from infra.postgres.errors import DatabaseRefused, unreachable
-from infra.postgres.role import OWNER, SERVING, Role
+from infra.postgres.role import OPERATOR, OWNER, SERVING, Role
 
-__all__ = ["OWNER", "RUNTIME_SCHEMA", "SERVING", "VAULT_SCHEMA", "Role", "bootstrap"]
+__all__ = ["OPERATOR", "OWNER", "RUNTIME_SCHEMA", "SERVING", "VAULT_SCHEMA", "Role", "bootstrap"]
 
 RUNTIME_SCHEMA: Final = "runtime"
 VAULT_SCHEMA: Final = "vault"
@@ -36,7 +36,7 @@ def bootstrap(
 
     ``millstream_owner`` (NOLOGIN) owns everything. ``millstream_projector`` is its member, so that it may make
     generations. Projector and worker bypass row security; ``millstream_app`` does not and reads only what
-    generations grant.
+    generations grant; it may take on ``millstream_operator`` (NOLOGIN), but does not have its rights without.
 
     Args:
         admin_dsn: a superuser, or a role with CREATEROLE that owns the database (or has CREATEDB).
@@ -102,7 +102,7 @@ def _check_version(connection: Connection) -> None:
 
 def _ensure_roles(connection: Connection, passwords: Mapping[Role, str]) -> set[Role]:
     """Make or mend the roles; those of the serving ones that were made now."""
-    names = [OWNER, *(role.database_name for role in SERVING)]
+    names = [OWNER, OPERATOR, *(role.database_name for role in SERVING)]
     rows = connection.execute(
         "SELECT rolname, rolbypassrls, rolcanlogin, rolsuper FROM pg_roles WHERE rolname = ANY(%s)", (names,)
     ).fetchall()
@@ -111,8 +111,10 @@ def _ensure_roles(connection: Connection, passwords: Mapping[Role, str]) -> set[
         for name, bypasses, can_log_in, is_super in rows
     }
     made: set[Role] = set()
-    if OWNER not in found:
-        _privileged(connection, sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(OWNER)), "CREATEROLE")
+    for group in (OWNER, OPERATOR):
+        if group not in found:
+            statement = sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(group))
+            _privileged(connection, statement, "CREATEROLE")
     for role in SERVING:
         name = sql.Identifier(role.database_name)
         wanted = (role in _BYPASSES, True, False)
@@ -129,7 +131,26 @@ def _ensure_roles(connection: Connection, passwords: Mapping[Role, str]) -> set[
             statement = sql.SQL("ALTER ROLE {} LOGIN NOSUPERUSER {}").format(name, bypass)
             _privileged(connection, statement, statement.as_string(connection))
     _ensure_membership(connection)
+    _ensure_operator(connection)
     return made
+
+
+def _ensure_operator(connection: Connection) -> None:
+    """The app may take the operator's role on, and has none of its rights before it does."""
+    app = Role.APP.database_name
+    may_set, inherits = ("SET", "USAGE") if connection.info.server_version >= 160_000 else ("MEMBER", "USAGE")
+    if _scalar(connection, "SELECT pg_has_role(%s, %s, %s)", (app, OPERATOR, may_set)) and not _scalar(
+        connection, "SELECT pg_has_role(%s, %s, %s)", (app, OPERATOR, inherits)
+    ):
+        return
+    names = (sql.Identifier(OPERATOR), sql.Identifier(app))
+    if connection.info.server_version >= 160_000:
+        statement = sql.SQL("GRANT {} TO {} WITH INHERIT FALSE, SET TRUE").format(*names)
+    else:  # inheriting was the member's own property; the app is a member of nothing else
+        no_inherit = sql.SQL("ALTER ROLE {} NOINHERIT").format(names[1])
+        _privileged(connection, no_inherit, no_inherit.as_string(connection))
+        statement = sql.SQL("GRANT {} TO {}").format(*names)
+    _privileged(connection, statement, statement.as_string(connection))
 
 
 def _ensure_membership(connection: Connection) -> None:

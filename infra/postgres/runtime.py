@@ -5,9 +5,13 @@ from typing import Final
 import psycopg
 from psycopg import sql
 from sqlalchemy import (
+    BigInteger,
+    Boolean,
     Column,
     DateTime,
     Double,
+    Identity,
+    Index,
     Integer,
     MetaData,
     Table,
@@ -16,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from infra.postgres.role import OWNER, Role
 from infra.postgres.roles import RUNTIME_SCHEMA
@@ -39,6 +43,60 @@ generations = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("swapped_at", DateTime(timezone=True)),
     comment="which generation of each projection is live",
+)
+
+kept_generations = Table(
+    "kept_generations",
+    metadata,
+    Column("projection", Text, primary_key=True),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("schema_name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("kept_since", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    comment="generations that readers were led away from, and that whoever carries their fold keeps current",
+)
+
+rebuilds = Table(
+    "rebuilds",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("projection", Text, nullable=False),
+    Column("generation", Integer, nullable=False, comment="the one that is filled"),
+    Column("schema_name", Text, nullable=False),
+    Column("version", Integer, nullable=False, comment="of the fold: who carries it may go on with it"),
+    Column("fingerprint", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("until", DateTime(timezone=True), comment="append time: only what was appended before"),
+    Column("until_position", Text, comment="topic/partition@offset: up to and including this record"),
+    Column("ranges", JSONB, nullable=False, server_default="{}", comment="topic/partition -> [first, end]"),
+    Column("workers", Integer, nullable=False, server_default="1"),
+    Column("swap", Boolean, nullable=False),
+    Column("accept", Boolean, nullable=False),
+    Column("accepted_at", DateTime(timezone=True), comment="when a person agreed with what differs"),
+    Column("events", BigInteger, nullable=False, server_default="0"),
+    Column("of_all", BigInteger, nullable=False, server_default="0"),
+    Column("events_per_s", Double, nullable=False, server_default="0"),
+    Column("eta_s", Double),
+    Column("bytes", BigInteger, nullable=False, server_default="0"),
+    Column("verified_at", DateTime(timezone=True)),
+    Column("different", BigInteger, nullable=False, server_default="0", comment="rows that differ"),
+    Column("differences", JSONB, nullable=False, server_default="[]"),
+    Column("from_generation", Integer, comment="the live one before the swap"),
+    Column("hold_ms", Double, comment="longest hold of the live checkpoints"),
+    Column("swap_ms", Double),
+    Column("ordered_by", Text, nullable=False),
+    Column("ordered_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("told_at", DateTime(timezone=True), comment="when the swap was published"),
+    Index(
+        "rebuilds_one_at_a_time",
+        "projection",
+        unique=True,
+        postgresql_where="state in ('ORDERED', 'FILLING', 'PAUSED', 'VERIFYING')",
+    ),
+    comment="generations that are or were filled beside the live ones, and how far each is",
 )
 
 token_buckets = Table(
@@ -73,12 +131,43 @@ installation = Table(
     comment="decided once: partition count and Kafka's cluster id",
 )
 
+lag_reports = Table(
+    "lag_reports",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="1: there is one row"),
+    Column("sampled_at", DateTime(timezone=True), nullable=False),
+    Column("report", Text, nullable=False, comment="JSON of projections.lag.model.LagReport"),
+    comment="how far every reader of the log is, as last looked at",
+)
+
+lag_samples = Table(
+    "lag_samples",
+    metadata,
+    Column("slot", Integer, primary_key=True, autoincrement=False, comment="place in a ring of one hour"),
+    Column("group_name", Text, primary_key=True),
+    Column("sampled_at", DateTime(timezone=True), nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("seconds", Double, comment="null: not known"),
+    Column("state", Text, nullable=False),
+    comment="the last hour of every reader of the log",
+)
+
 GRANTS: Final = {
     Role.PROJECTOR: "SELECT, INSERT, UPDATE, DELETE",
     Role.WORKER: "SELECT, INSERT, UPDATE",
     Role.APP: "SELECT",
 }
-_APP_READS: Final = frozenset({generations.name, heartbeats.name, installation.name})
+_APP_READS: Final = frozenset(
+    {
+        generations.name,
+        kept_generations.name,
+        rebuilds.name,
+        heartbeats.name,
+        installation.name,
+        lag_reports.name,
+        lag_samples.name,
+    }
+)
 _LOCK_KEY: Final = 0x6D696C6C72756E74
 """``pg_advisory_xact_lock`` of the making of these tables ("millrunt")."""
 
@@ -93,6 +182,8 @@ def create(engine: Engine) -> None:
         connection.exec_driver_sql(f"SET LOCAL ROLE {OWNER}")
         for table in metadata.sorted_tables:
             connection.execute(CreateTable(table, if_not_exists=True))
+            for index in table.indexes:
+                connection.execute(CreateIndex(index, if_not_exists=True))
         _grant(connection)
 
 

@@ -1,6 +1,7 @@
 """Rows of ``events`` in Postgres' binary COPY format."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from struct import Struct
 from typing import Final
 
@@ -11,29 +12,65 @@ COLUMNS: Final = (
     "partition",
     "offset",
     "appended_at",
+    "repository_id",
     "topic",
     "source",
     "event_id",
     "type",
     "subject",
+    "cause",
 )
 HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
 
 _POSTGRES_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_NUMBERS: Final = Struct(">hiqiiiqiq")
-"""Columns; then said, partition, offset and time, each behind its length."""
-_LENGTH: Final = Struct(">i")
+_NUMBERS: Final = Struct(">hiqiiiqiqiq")
+"""Columns; then said, partition, offset, time and repository, each behind its length."""
+_CAUSE: Final = Struct(">iq")
+_length: Final = Struct(">i").pack
+_NULL: Final = _length(-1)
 
 
-def row(said: int, one: Folding) -> bytes:
-    """One row."""
+def row(said: int, cause: int | None, repository_id: int, one: Folding) -> bytes:
+    """One row; ``said`` and ``cause`` are hashes of ids."""
     position, event = one.position, one.event
-    at_us = (one.appended_at - _POSTGRES_EPOCH) // _MICROSECOND
-    parts = [_NUMBERS.pack(len(COLUMNS), 8, said, 4, position.partition, 8, position.offset, 8, at_us)]
-    for text in (position.topic, event.source, event.id, event.type.name, event.subject):
-        data = text.encode()
-        parts.append(_LENGTH.pack(len(data)))
-        parts.append(data)
-    return b"".join(parts)
+    event_id, subject = event.id.encode(), event.subject.encode()
+    return b"".join(
+        (
+            _NUMBERS.pack(
+                len(COLUMNS),
+                8,
+                said,
+                4,
+                position.partition,
+                8,
+                position.offset,
+                8,
+                _at_us(one.appended_at),
+                8,
+                repository_id,
+            ),
+            _column(position.topic),
+            _column(event.source),
+            _length(len(event_id)),
+            event_id,
+            _column(event.type.name),
+            _length(len(subject)),
+            subject,
+            _NULL if cause is None else _CAUSE.pack(8, cause),
+        )
+    )
+
+
+@lru_cache(maxsize=1_024)
+def _column(text: str) -> bytes:
+    """Of a text that many events share."""
+    data = text.encode()
+    return _length(len(data)) + data
+
+
+@lru_cache(maxsize=64)
+def _at_us(appended_at: datetime) -> int:
+    """Events of one append come one after the other."""
+    return (appended_at - _POSTGRES_EPOCH) // _MICROSECOND

@@ -64,6 +64,11 @@ def removed_ids(connection: Connection) -> set[int]:
     return set(connection.scalars(select(REPO_NAMES.c.id).where(REPO_NAMES.c.removed_at.is_not(None))))
 
 
+def removed_until(connection: Connection, at: datetime) -> list[int]:
+    """Repositories that are not followed any more, since ``at`` or longer."""
+    return list(connection.scalars(select(REPO_NAMES.c.id).where(REPO_NAMES.c.removed_at <= at)))
+
+
 def can_be_counted(repository: Repository) -> bool:
     """It is followed, and its clone is ready or has failed (who counts says why)."""
     return repository.removed_at is None and repository.clone_state != "waiting"

@@ -8,7 +8,7 @@ from infra.metrics import QUARANTINED_EVENTS
 from projections.folding import Folding
 from projections.projection import Cursor
 from projections.runner import checkpoint, dead_letters, faults, guard_rows, horizon, quarantine
-from projections.runner.batch import Batch
+from projections.runner.batch import Batch, DeadLetter
 from projections.runner.checkpoint import Connection
 from projections.runner.errors import fold_raised
 from projections.runner.failures import Blame, blame
@@ -31,7 +31,7 @@ def apply(connection: Connection, projection: str, batch: Batch) -> int:
         with connection.transaction(), connection.cursor() as cursor:
             checkpoint.move(cursor, batch.moves)
     queued: Sequence[Queued] = ()
-    if batch.held.meets(batch.chunks):
+    if batch.meets_held():
         rows, queued = _in_parts(connection, projection, batch)
     else:
         try:
@@ -40,6 +40,13 @@ def apply(connection: Connection, projection: str, batch: Batch) -> int:
             if blame(error) is not Blame.EVENT:
                 raise
             rows, queued = _in_parts(connection, projection, batch)
+            if not queued:
+                _log.error(
+                    "batch_failed_whole",
+                    projection=projection,
+                    error=described(error),
+                    remedy="No event of it is at fault alone, and all are written. Correct the fold, or how it gathers.",
+                )
     _passed(projection, batch, queued)
     faults.reached(projection, faults.Point.AFTER_COMMIT_BEFORE_KAFKA_COMMIT)
     return rows
@@ -55,6 +62,8 @@ def _whole(connection: Connection, projection: str, batch: Batch) -> int:
 
 def _in_parts(connection: Connection, projection: str, batch: Batch) -> tuple[int, Sequence[Queued]]:
     """Write what can be written and put the rest aside, all in one transaction."""
+    if batch.gatherer is not None:
+        batch.gatherer.forget()
 
     def attempt(events: Sequence[Folding]) -> Exception | None:
         try:
@@ -76,7 +85,8 @@ def _in_parts(connection: Connection, projection: str, batch: Batch) -> tuple[in
             what = f"{first.read.record.position}: {described(first.error) if first.error else ''}"
             batch.held.breaker.check(before + len(newly), batch.records, len(newly), len(queued), what)
 
-        split = isolate(batch.reads(), batch.held.aggregates, attempt, found)
+        reads = [one for one in batch.reads() if one.record.position not in batch.held.dropped]
+        split = isolate(reads, batch.held.aggregates, attempt, found)
         rows = _fold_into(cursor, batch, split.kept)
         quarantine.insert(cursor, split.queued)
         _beside(cursor, projection, batch)
@@ -99,10 +109,31 @@ def _move(cursor: Cursor, batch: Batch) -> None:
 def _beside(cursor: Cursor, projection: str, batch: Batch) -> None:
     """What else stands in the transaction."""
     horizon.remove(cursor, batch.removals)
-    dead_letters.insert(cursor, batch.dead_letters)
+    if batch.dead_letters:
+        _keep_letters(cursor, batch)
     if batch.decisions is not None:
         guard_rows.write(cursor, batch.decisions)
     faults.reached(projection, faults.Point.AFTER_WRITE_BEFORE_COMMIT)
+
+
+def _keep_letters(cursor: Cursor, batch: Batch) -> None:
+    """Keep the records that are no events, unless they flood the log."""
+    letters = _not_dropped(batch)
+    if letters:
+        first = letters[0]
+        what = f"{first.record.position}: {first.path} {first.reason}"
+        kept = dead_letters.count(cursor)
+        batch.held.breaker.check_letters(kept + len(letters), batch.records, len(letters), what)
+        dead_letters.insert(cursor, letters)
+
+
+def _not_dropped(batch: Batch) -> Sequence[DeadLetter]:
+    dropped = batch.held.dropped
+    return (
+        [one for one in batch.dead_letters if one.record.position not in dropped]
+        if dropped
+        else batch.dead_letters
+    )
 
 
 def _passed(projection: str, batch: Batch, queued: Sequence[Queued]) -> None:
@@ -111,7 +142,7 @@ def _passed(projection: str, batch: Batch, queued: Sequence[Queued]) -> None:
         batch.decisions.written = True
     newly = offsets_at_fault(queued)
     batch.held.aggregates.update(newly)
-    batch.held.breaker.passed(batch.records, len(newly), len(queued))
+    batch.held.breaker.passed(batch.records, len(newly), len(queued), len(_not_dropped(batch)))
     if queued:
         QUARANTINED_EVENTS.labels(projection).inc(len(queued))
     for one in queued:

@@ -21,6 +21,14 @@ on conflict do nothing
 """
 """One statement for all: a flood of bad records is as cheap as one. Headers travel flat, with the letter's place."""
 
+COUNT: Final = "select count(*) from dead_letters"
+
+
+def count(cursor: Cursor) -> int:
+    """Dead letters in the generation."""
+    row = cursor.execute(COUNT).fetchone()
+    return row[0] if row is not None and isinstance(row[0], int) else 0
+
 
 def insert(cursor: Cursor, letters: Sequence[DeadLetter]) -> None:
     """Keep ``letters``."""

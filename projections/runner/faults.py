@@ -26,6 +26,10 @@ class Point(StrEnum):
     BEFORE_WRITE = "before_write"
     AFTER_WRITE_BEFORE_COMMIT = "after_write_before_commit"
     AFTER_COMMIT_BEFORE_KAFKA_COMMIT = "after_commit_before_kafka_commit"
+    REDRIVEN_BEFORE_COMMIT = "redriven_before_commit"
+    REDRIVEN = "redriven"
+    """A step of an order is committed; there may be more of it."""
+    DERIVED_BEFORE_COMMIT = "derived_before_commit"
 
 
 class Bug(StrEnum):
@@ -35,8 +39,12 @@ class Bug(StrEnum):
     """The checkpoint is committed before the rows."""
     NO_FENCING = "no_fencing"
     """The compare-and-set of the checkpoint compares nothing: whoever was paused writes on."""
+    REDRIVE_LETS_GO = "redrive_lets_go"
+    """An aggregate's later events are folded while its queued ones are still being redriven."""
     NO_LOG_CHECK = "no_log_check"
     """Nobody looks whether the log is the one that was folded, at an assignment."""
+    NO_HOLD = "no_hold"
+    """Readers are led to another generation without holding the old one's checkpoints, and without waiting for the new one."""
 
 
 _SIGNALS: Final = {FAULT_VARIABLE: signal.SIGKILL, STOP_VARIABLE: signal.SIGSTOP}

@@ -15,7 +15,8 @@ from schemas.envelope import Position
 from schemas.legality import RULES, Accepted, AggregateState, Decide, Judgement
 
 Aggregate = tuple[str, int, str]
-"""(topic, partition, record key): a publisher with another partitioner cannot make two partitions judge one past."""
+"""(topic, partition, aggregate id): a publisher with another partitioner cannot make two partitions judge one past. The id
+is that of the payload's type, whatever subject the envelope states; several aggregates may share a record key."""
 Said = tuple[Aggregate, str, str]
 """(aggregate, source, id)."""
 
@@ -78,7 +79,7 @@ class Guards:
         """Decide about guarded events, each partition's in order; at most one load. Raises what the load raises."""
         while self._unwritten and self._unwritten[0].written:
             self._unwritten.popleft()
-        asked = [((*_place(one), one.event.key), one.event.source, one.event.id) for one in events]
+        asked = [((*_place(one), _aggregate(one)), one.event.source, one.event.id) for one in events]
         states: dict[Aggregate, AggregateState] = {}
         ids: dict[Aggregate, dict[tuple[str, str], int]] = {}
         for earlier in self._unwritten:
@@ -102,6 +103,10 @@ class Guards:
 
 def _place(one: Folding) -> tuple[str, int]:
     return one.position.topic, one.position.partition
+
+
+def _aggregate(one: Folding) -> str:
+    return one.event.type.subject(one.event.data)
 
 
 def _lay_over(

@@ -7,7 +7,7 @@ is being gathered, so a batch is as large as what arrived meanwhile.
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -19,24 +19,38 @@ from infra.kafka.consumer import LogReader
 from infra.kafka.errors import KafkaError
 from infra.settings import Settings
 from projections.generations import Generation
-from projections.projection import Decoding, Projection
-from projections.runner import checkpoint, faults, identity, quarantine
-from projections.runner.batch import Batch, Blocked, Collector, Decode
+from projections.projection import Decoding, Gatherer, Projection
+from projections.runner import checkpoint, dropped, faults, identity, orders, quarantine
+from projections.runner.again import read_again
+from projections.runner.batch import Batch, Blocked, Collector
+from projections.runner.bound import Bound, Gate
 from projections.runner.checkpoint import Checkpoint, Connection, Partition, State
+from projections.runner.decoders import DECODERS
 from projections.runner.flood import DEFAULT_POLICY, Breaker, FloodPolicy
 from projections.runner.guard_rows import GuardRows
 from projections.runner.guards import Guards
 from projections.runner.held import Held
 from projections.runner.horizon import horizon_of
-from schemas.codec import decode
+from projections.runner.orders_log import drops_on_log
 from schemas.envelope import Record
 from schemas.legality import RULES
-from schemas.unread import decode_envelope
+from schemas.topics import Topic
 
 MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
 """Keys, values and headers in one batch: a few thousand large events would not fit into memory."""
-_DECODERS: Final[dict[Decoding, Decode]] = {Decoding.WHOLE: decode, Decoding.ENVELOPE: decode_envelope}
+PACE_S: Final = 0.05
+"""Between two batches of a trickle: a transaction for each event costs the projector and Postgres more than one for a few together
+(``bench/README.md``, fanout), and whoever waits is told of a move every 100 ms at most. The first event after a pause does not wait for
+it, nor does a batch that is full."""
+_AT_ONCE: Final = 256
+"""Records of one poll: so few that they, and the events in them, stay in the processor's cache until they are folded."""
+_FIRST: Final = 64
+"""Of the first poll of a batch, of whose records' sizes nothing is known."""
 _IDLE_POLL_S: Final = 0.2
+_BUSY_POLL_S: Final = 0.005
+"""While the writer has a batch waiting: how soon it is noticed that it took it."""
+_GATE_POLL_S: Final = 0.01
+"""Of a replay: how soon it notices that its end was moved."""
 _DRAIN_TIMEOUT_S: Final = 5.0
 _LAST_RECORDS_TIMEOUT_S: Final = 30.0
 _log = structlog.get_logger()
@@ -46,8 +60,8 @@ class Intake:
     """Everything between the log and the writer, for one membership of the group.
 
     ``connect`` opens a connection on the generation's schema, for claims. ``start`` begins the thread; what
-    ends it early is raised by ``take``. ``until`` (a replay): read exactly these partitions up to these offsets, as a
-    member of no group.
+    ends it early is raised by ``take``. ``until`` (a replay): read exactly these partitions up to these offsets, which
+    may be moved on meanwhile, as a member of no group.
     """
 
     def __init__(
@@ -58,22 +72,25 @@ class Intake:
         instance_id: str,
         connect: Callable[[], Connection],
         linger_s: float,
-        until: Mapping[Partition, int] | None = None,
+        until: Bound | None = None,
         policy: FloodPolicy = DEFAULT_POLICY,
     ) -> None:
         self._settings = settings
         self._projection = projection
         self._generation = generation
-        self._until = until
+        self._gate = None if until is None else Gate(until)
         self._instance_id = instance_id
         self._connect = connect
         self._linger_s = linger_s
+        self._pace_s = PACE_S if until is None else 0.0
+        self._handed_over_s = float("-inf")
         self._max_records = settings.projector_batch_events
         self._guard_rows = GuardRows(connect)
         self._collector = Collector(
             projection.prepare,
+            lambda moves: read_again(settings, moves),
             self._guards(),
-            decode=_DECODERS[projection.decoding],
+            decode=DECODERS[projection.decoding],
             horizon=horizon_of(projection),
         )
         self._queue: queue.Queue[Batch] = queue.Queue(maxsize=1)
@@ -86,6 +103,8 @@ class Intake:
         self._epochs: dict[Partition, int] = {}
         self._policy = policy
         self._held = Held()
+        self._orders_end = 0
+        self._gatherer: Gatherer | None = None
         self._thread = threading.Thread(target=self._run, name=f"intake-{projection.name}", daemon=True)
 
     def start(self) -> None:
@@ -118,6 +137,16 @@ class Intake:
         self._thread.join()
 
     @property
+    def held(self) -> Held:
+        """What is in quarantine of them. Ask for the epochs first: then it is not older than these."""
+        return self._held
+
+    @property
+    def orders_end(self) -> int:
+        """Where operators' orders ended on the log at the last assignment."""
+        return self._orders_end
+
+    @property
     def epochs(self) -> dict[Partition, int]:
         """The partitions that this worker has, with the epochs it took."""
         return dict(self._epochs)
@@ -142,8 +171,8 @@ class Intake:
             self._guard_rows.close()
 
     def _begin(self, reader: LogReader) -> None:
-        if self._until is not None:
-            reader.assign(self._assigned(sorted(self._until)))
+        if self._gate is not None:
+            reader.assign(self._assigned(self._gate.partitions))
             return
         reader.subscribe(
             [topic.value for topic in self._projection.topics],
@@ -155,36 +184,51 @@ class Intake:
 
     def _poll(self, reader: LogReader, room: int, timeout_s: float) -> list[Record]:
         """What came; of a replay no record behind its end."""
-        records = reader.poll(room, timeout_s)
-        until = self._until
-        if until is None:
-            return records
-        behind = {place for one in records if one.offset >= until[place := (one.topic, one.partition)]}
-        if behind:
-            reader.pause(behind)
-        return [one for one in records if one.offset < until[one.topic, one.partition]]
+        gate = self._gate
+        if gate is None:
+            return reader.poll(room, timeout_s)
+        if released := gate.released(room):
+            return released
+        if drained := gate.resume():
+            reader.resume(drained)
+        found = gate.passed(reader.poll(room, min(timeout_s, _GATE_POLL_S)))
+        if full := gate.pause():
+            reader.pause(full)
+        return found
 
     def _gather(self, reader: LogReader) -> None:
-        """One batch, unless nothing comes."""
+        """One batch, unless nothing comes: what came within the linger, and while the writer has enough to do."""
         deadline_s: float | None = None
         while not self._stop.is_set():
-            room = self._max_records - self._collector.records
+            room = self._room()
             now_s = time.monotonic()
-            full = room <= 0 or self._collector.size_bytes >= MAX_BATCH_BYTES
-            if deadline_s is not None and (full or now_s >= deadline_s):
+            full = (
+                self._collector.records >= self._max_records or self._collector.size_bytes >= MAX_BATCH_BYTES
+            )
+            if deadline_s is not None and (full or (now_s >= deadline_s and not self._queue.full())):
                 break
-            timeout_s = _IDLE_POLL_S if deadline_s is None else deadline_s - now_s
+            timeout_s = _IDLE_POLL_S if deadline_s is None else max(deadline_s - now_s, _BUSY_POLL_S)
             for blocked in self._collector.add(self._poll(reader, room, timeout_s)):
                 self._block(reader, blocked)
             if not self._collector.records:
                 return
             if deadline_s is None:
-                deadline_s = time.monotonic() + self._linger_s
+                deadline_s = max(time.monotonic() + self._linger_s, self._handed_over_s + self._pace_s)
         if self._collector.records:
             self._hand_over(reader)
 
+    def _room(self) -> int:
+        """Records for the next poll: few, and of large ones so few that the batch does not pass its bytes by much."""
+        gathered = self._collector.records
+        most = min(_AT_ONCE, self._max_records - gathered)
+        if not gathered:
+            return min(most, _FIRST)
+        mean_bytes = max(1, self._collector.size_bytes // gathered)
+        return min(most, max(1, (MAX_BATCH_BYTES - self._collector.size_bytes) // mean_bytes))
+
     def _hand_over(self, reader: LogReader) -> None:
         batch = self._collector.take()
+        self._handed_over_s = time.monotonic()
         with self._all_written:
             self._unwritten += 1
         while not self._stop.is_set():
@@ -235,12 +279,14 @@ class Intake:
     def _assigned(self, partitions: list[Partition]) -> dict[Partition, int]:
         """Take the partitions over: ensure their rows, fence whoever had them, compare the log."""
         self._held = Held()
+        self._gatherer = None
         claimed = self._claim(partitions) if partitions else {}
         self._epochs = {partition: found.epoch for partition, found in claimed.items()}
         self._collector.assign(
             {partition: (found.epoch, found.next_offset) for partition, found in claimed.items()},
             {partition: found.last_append_time for partition, found in claimed.items()},
             self._held,
+            self._gatherer,
         )
         with self._all_written:
             self._unwritten = 0
@@ -253,10 +299,28 @@ class Intake:
             cluster_id = admin.cluster_id()
             topic_ids = {topic: admin.topic_id(topic) for topic in topics}
             marks = {topic: admin.watermarks(topic) for topic in topics}
+            self._orders_end = admin.watermarks(Topic.OPERATIONS.value)[0].end
         with self._connect() as connection:
             checkpoint.ensure(connection, cluster_id, topic_ids, marks)
             claimed = checkpoint.claim(connection, partitions)
-            self._held = quarantine.load(connection, partitions, Breaker(self._policy))
+            if any(at.next_offset > marks[at.topic][at.partition].end for at in claimed.values()):
+                # Whoever had them wrote on between both looks: since the claim nobody does.
+                with KafkaAdmin(self._settings) as admin:
+                    marks = {topic: admin.watermarks(topic) for topic in topics}
+            one = self._projection.name
+            orders.begin(
+                connection,
+                one,
+                self._generation.schema_name,
+                partitions,
+                self._orders_end,
+                lambda: drops_on_log(self._settings, one),
+            )
+            self._held = quarantine.load(
+                connection, partitions, Breaker(self._policy), dropped.ahead(connection, claimed)
+            )
+            fresh = all(found.last_offset is None for found in claimed.values())
+            self._gatherer = self._begin_gathering(connection, fresh)
             checksums = self._last_checksums(
                 {
                     partition: found.last_offset
@@ -272,6 +336,11 @@ class Intake:
                 if not faults.has(faults.Bug.NO_LOG_CHECK):
                     identity.check(found, cluster_id, topic_ids[found.topic], at, checksums.get(partition))
         return claimed
+
+    def _begin_gathering(self, connection: Connection, fresh: bool) -> Gatherer | None:
+        """None while anything is in quarantine: operators may have it written beside the batches."""
+        begin = self._projection.gatherer
+        return None if begin is None or self._held.aggregates else begin(connection, fresh)
 
     def _last_checksums(self, offsets: dict[Partition, int]) -> dict[Partition, int | None]:
         """CRC-32 of the record at each offset; None where the log goes on without one.

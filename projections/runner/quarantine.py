@@ -13,6 +13,7 @@ from projections.runner.dead_letters import header_rows, printable
 from projections.runner.flood import Breaker
 from projections.runner.held import Held
 from projections.runner.isolation import Aggregate, Queued, described
+from schemas.envelope import Position
 
 MAX_TRACE_CHARACTERS: Final = 20_000
 _TRACE_HEAD_CHARACTERS: Final = 5_000
@@ -40,8 +41,10 @@ where q.behind is null
 COUNT: Final = "select count(*) from quarantine where behind is null"
 
 
-def load(connection: Connection, partitions: Iterable[Partition], breaker: Breaker) -> Held:
-    """What is held of these partitions, which have to be claimed already."""
+def load(
+    connection: Connection, partitions: Iterable[Partition], breaker: Breaker, dropped: set[Position]
+) -> Held:
+    """What is held of these partitions, which have to be claimed already. ``dropped`` are records that they have still to read."""
     wanted = sorted(partitions)
     rows = connection.execute(
         HELD, ([topic for topic, _ in wanted], [number for _, number in wanted])
@@ -50,7 +53,7 @@ def load(connection: Connection, partitions: Iterable[Partition], breaker: Break
     for topic, partition, aggregate, offset in rows:
         if isinstance(partition, int) and isinstance(offset, int):
             found[str(topic), partition, str(aggregate).encode()] = offset
-    return Held(found, breaker)
+    return Held(found, breaker, dropped)
 
 
 def count(cursor: Cursor) -> int:

@@ -81,6 +81,11 @@ def _literal(value: Value) -> str | None:
     # unnest would flatten an array of arrays, so those travel as text.
     if value is None:
         return None
-    if not isinstance(value, list) or not all(isinstance(item, int) for item in value):
-        raise TypeError(f"only lists of integers are written as arrays, not {value!r}")
-    return "{" + ",".join(map(str, value)) + "}"
+    if not isinstance(value, list) or not all(isinstance(item, int | str) for item in value):
+        raise TypeError(f"only lists of integers or texts are written as arrays, not {value!r}")
+    return "{" + ",".join(_quoted(item) if isinstance(item, str) else str(item) for item in value) + "}"
+
+
+def _quoted(item: str) -> str:
+    escaped = item.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

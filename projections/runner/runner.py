@@ -6,7 +6,7 @@ Kafka's advisory commit, both of which may be lost.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, cast
 
@@ -15,7 +15,6 @@ import structlog
 from psycopg import sql
 
 from infra import metrics
-from infra.kafka.admin import KafkaAdmin
 from infra.kafka.errors import KafkaError, OffsetOutOfRange
 from infra.postgres.connect import connect
 from infra.postgres.role import Role
@@ -25,11 +24,20 @@ from projections.projection import Projection
 from projections.runner.applying import apply
 from projections.runner.batch import Batch
 from projections.runner.checkpoint import Connection, State
-from projections.runner.errors import Fenced, FoldFailed, LogMismatch, LogTruncated, SlotLost
+from projections.runner.deriver import Deriver
+from projections.runner.errors import (
+    Fenced,
+    FoldFailed,
+    FoldRaised,
+    LogMismatch,
+    LogTruncated,
+    SlotLost,
+)
 from projections.runner.failures import PROGRAM_LIMITS, TRANSIENT
 from projections.runner.flood import DEFAULT_POLICY, FloodPolicy
 from projections.runner.intake import Intake
 from projections.runner.notify import Notifier
+from projections.runner.order_desk import OrderDesk
 from projections.runner.slot import Slot
 from schemas.errors import MustStop
 
@@ -40,7 +48,6 @@ PAUSED_S: Final = 30.0
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 5.0
 _TAKE_TIMEOUT_S: Final = 0.2
-_CAUGHT_UP_INTERVAL_S: Final = 1.0
 
 _STATES: Final[dict[type[MustStop], State]] = {
     LogMismatch: State.LOG_MISMATCH,
@@ -60,7 +67,6 @@ class Runner:
         generation: Generation,
         notifier: Notifier,
         stop: threading.Event,
-        on_caught_up: Callable[[], None] | None = None,
         linger_s: float = LINGER_S,
         policy: FloodPolicy = DEFAULT_POLICY,
     ) -> None:
@@ -69,14 +75,22 @@ class Runner:
         self._generation = generation
         self._notifier = notifier
         self._stop = stop
-        self._on_caught_up = on_caught_up
-        self._checked_at_s = 0.0
         self._linger_s = linger_s
         self._policy = policy
         self._log = _log.bind(projection=projection.name, generation=generation.number)
+        self._deriver = Deriver(
+            projection, generation, self.connect, lambda: notifier.offer(projection.name, ())
+        )
 
     def run(self) -> None:
         """Work until ``stop`` is set. Raises MustStop (log replaced or cut, or a bug in the fold)."""
+        self._deriver.start()
+        try:
+            self._run()
+        finally:
+            self._deriver.close()
+
+    def _run(self) -> None:
         pause_s = FIRST_PAUSE_S
         while not self._stop.is_set():
             began_s = time.monotonic()
@@ -110,14 +124,17 @@ class Runner:
         """One membership of the group."""
         with Slot(self._settings, self._generation.group) as slot, self._joined(slot) as intake:
             connection = self.connect()
+            desk = OrderDesk(self._projection)
             try:
                 while not self._stop.is_set():
                     slot.check()
-                    batch = intake.take(_TAKE_TIMEOUT_S)
+                    batch = intake.take(0 if desk.busy else _TAKE_TIMEOUT_S)
                     if batch is not None:
+                        if desk.is_new(batch.held):  # what was dropped ahead of it has to be known
+                            self._carry_out(connection, intake, desk, first=True)
                         connection = self._write_until_done(connection, batch)
                         self._passed(intake, batch)
-                    self._look_whether_caught_up(connection)
+                    self._carry_out(connection, intake, desk)
             finally:
                 connection.close()
 
@@ -162,6 +179,30 @@ class Runner:
         metrics.PROJECTION_ROWS.labels(name).inc(rows)
         return connection
 
+    def _carry_out(
+        self, connection: Connection, intake: Intake, desk: OrderDesk, *, first: bool = False
+    ) -> None:
+        """Do a step of what operators ordered, if something is due. Raises Fenced, FoldFailed; what is TRANSIENT.
+
+        After the latter nobody knows whether the step was committed, so what is in memory may be wrong: this membership
+        is over, and at the next assignment everything is read from the tables.
+
+        Before an assignment's ``first`` batch: see that nothing is read that was ordered to be dropped.
+        """
+        try:
+            epochs = intake.epochs
+            if first:
+                desk.begin(connection, epochs, intake.held, intake.orders_end)
+            else:
+                desk.work(connection, epochs, intake.held)
+        except TRANSIENT:
+            raise
+        except (psycopg.Error, FoldRaised, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise FoldFailed(
+                f"an operator's order could not be carried out for {self._projection.name}: {error!r}",
+                remedy="The generation's tables are not what this build expects: see the reason.",
+            ) from error
+
     def _unwritable(self, batch: Batch, error: Exception) -> FoldFailed:
         places = ", ".join(f"{step.topic}/{step.partition}@{step.fetched_from}" for step in batch.moves)
         return FoldFailed(
@@ -178,6 +219,7 @@ class Runner:
     def _passed(self, intake: Intake, batch: Batch) -> None:
         name = self._projection.name
         self._notifier.offer(name, batch.moves)
+        self._deriver.wake()
         intake.written(batch)
         metrics.PROJECTION_EVENTS.labels(name).inc(batch.records)
         if batch.dead_letters:
@@ -195,24 +237,6 @@ class Runner:
             metrics.UNKNOWN_TYPES.labels(name).inc(number)
             self._log.warning("unknown_type_skipped", type=unknown, records=number)
 
-    def _look_whether_caught_up(self, connection: Connection) -> None:
-        """Of a generation that is not live yet: every partition has passed the ends as they are now."""
-        now_s = time.monotonic()
-        if self._on_caught_up is None or now_s - self._checked_at_s < _CAUGHT_UP_INTERVAL_S:
-            return
-        self._checked_at_s = now_s
-        with KafkaAdmin(self._settings) as admin:
-            ends = {
-                (topic.value, number): marks.end
-                for topic in self._projection.topics
-                for number, marks in admin.watermarks(topic).items()
-            }
-        rows = connection.execute("select topic, partition, next_offset from checkpoints").fetchall()
-        passed = {(topic, number): next_offset for topic, number, next_offset in rows}
-        if all(isinstance(at := passed.get(place), int) and at >= end for place, end in ends.items()):
-            self._on_caught_up()
-            self._on_caught_up = None
-
     def _give_up(self, error: MustStop) -> None:
         """Leave word for ``projection list``; the projection stops, whether that succeeds or not."""
         state = _STATES.get(type(error), State.FAILED)
@@ -223,5 +247,5 @@ class Runner:
                     "update checkpoints set state = %s, state_reason = %s where state = 'RUNNING'",
                     (state.value, f"{error} {error.remedy}"),
                 )
-        except TRANSIENT as failure:
+        except (*TRANSIENT, psycopg.Error) as failure:  # the tables may be what it stops for: gone, or others
             self._log.warning("state_not_written", error=str(failure))

@@ -23,6 +23,11 @@ GENERATION = Table(
     Column("number", Integer, nullable=False),
     Column("version", Integer, nullable=False),
     Column("fingerprint", Text, nullable=False),
+    Column(
+        "protection",
+        Text,
+        comment="of grants and policies, as they were made: a change by hand is known by it",
+    ),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     comment="Which projection this schema is a generation of (one row)",
 )
@@ -116,4 +121,46 @@ QUARANTINE = Table(
     Column("header_values", ARRAY(LargeBinary), nullable=False),
     Index("quarantine_aggregates", "topic", "partition", "aggregate"),
     comment="Events of aggregates at which the fold failed, in their order, byte for byte, to be folded again",
+)
+
+DROPPED = Table(
+    "dropped",
+    METADATA,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("ordered", BigInteger, nullable=False, comment="offset of the order on millstream.operations"),
+    comment="Records that this generation leaves out for ever, as operators ordered",
+)
+
+ORDERS = Table(
+    "orders",
+    METADATA,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column(
+        "next_order",
+        BigInteger,
+        nullable=False,
+        comment="offset on millstream.operations: the next to look at",
+    ),
+    comment="How far operators' orders are carried out, for each partition",
+)
+
+CARRIED_OUT = Table(
+    "carried_out",
+    METADATA,
+    Column("ordered", BigInteger, primary_key=True, autoincrement=False, comment="offset of the order"),
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("aggregate", Text, primary_key=True, comment="of a drop: empty"),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False, comment="of a redrive: -1"),
+    Column("outcome", Text, nullable=False),
+    Column("folded", BigInteger, nullable=False, server_default="0", comment="events"),
+    Column("waiting", BigInteger, nullable=False, server_default="0", comment="events that still wait"),
+    Column("at_fault", BigInteger, comment="offset of the event that still fails"),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("trace", Text),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    comment="What became of operators' orders",
 )

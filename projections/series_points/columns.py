@@ -1,6 +1,6 @@
 """From sums, coverage and holes to the columns of a chart: pure, so that honesty can be tested by tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -14,12 +14,16 @@ NOT_COUNTED: Final = "not-counted"
 """Reason of a frame in which some planned repository has no outcome yet."""
 
 
+REMOVED: Final = "removed"
+"""State and reason of a cell that was never counted, and whose repository is followed no longer."""
+
+
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """Cells of one series: planned = covered + failed + open.
 
     ``covered_cells`` have a value (complete or a lower bound), ``failed_cells`` finally none, ``open_cells``
-    none yet; ``awaited_cells`` are the open ones in repositories that were not removed, and ``open_frames`` the
-    frames that hold an open cell. ``repositories`` are the planned ones.
+    none yet, and ``open_frames`` are the frames that hold an open cell. ``repositories`` are the planned ones. What was
+    never counted in a repository that was removed is in none of them.
     """
 
     interval: Interval
@@ -28,7 +32,6 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     covered_cells: int
     failed_cells: int
     open_cells: int
-    awaited_cells: int
     open_frames: Ranges
 
     @property
@@ -53,7 +56,7 @@ class SeriesColumns(msgspec.Struct, frozen=True, kw_only=True):
     ``times``, ``values`` and ``incomplete`` are parallel and hold every frame that was planned or counted.
     ``values`` is None for a frame in which nothing was counted: that is no point, and never 0. ``reasons`` says
     for each incomplete frame why, with the number of repositories (``not-counted``: some have no outcome yet,
-    and 0 as their number, since they are counted in ``open_cells``). ``awaited_cells``: see ``Counts``.
+    and 0 as their number, since they are counted in ``open_cells``).
     """
 
     interval: Interval
@@ -66,12 +69,11 @@ class SeriesColumns(msgspec.Struct, frozen=True, kw_only=True):
     planned_cells: int
     done_cells: int
     open_cells: int
-    awaited_cells: int
     failed_cells: int
 
 
 class CellState(msgspec.Struct, frozen=True):
-    """What is known of a cell: ``state`` is complete, incomplete, failed or missing."""
+    """What is known of a cell: ``state`` is complete, incomplete, failed or missing; or removed (``without_removed``)."""
 
     state: str
     reason: str = ""
@@ -88,6 +90,16 @@ class RepositoryCell(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     commit: str | None = None
     captures: Mapping[str, float] = {}
+
+
+def without_removed(cells: Sequence[RepositoryCell], removed: Collection[int]) -> list[RepositoryCell]:
+    """``cells`` with what was never counted in a ``removed`` repository as REMOVED: nobody waits for it any more."""
+    return [
+        msgspec.structs.replace(cell, state=REMOVED, reason=REMOVED)
+        if cell.repository_id in removed and cell.state in ("missing", "failed")
+        else cell
+        for cell in cells
+    ]
 
 
 def assemble(counts: Counts, sources: Sources) -> SeriesColumns:
@@ -124,6 +136,5 @@ def assemble(counts: Counts, sources: Sources) -> SeriesColumns:
         planned_cells=counts.planned_cells,
         done_cells=counts.done_cells,
         open_cells=counts.open_cells,
-        awaited_cells=counts.awaited_cells,
         failed_cells=counts.failed_cells,
     )

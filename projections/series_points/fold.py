@@ -11,7 +11,8 @@ import msgspec
 from projections.folding import Folding
 from projections.series_points import ranges
 from projections.series_points.cells import Key
-from projections.series_points.outcomes import KeyChange, Said, change_of, grid_of
+from projections.series_points.copy_rows import Commits
+from projections.series_points.outcomes import KeyChange, change_of, grid_of, merged
 from projections.series_points.ranges import Ranges
 from projections.series_points.snapshots import Snapshot, keep, snapshot_of
 from schemas.events import (
@@ -56,19 +57,14 @@ class CellChanges(msgspec.Struct, frozen=True):
 
 def fold(events: Sequence[Folding]) -> CellChanges:
     """What ``events`` say about cells."""
-    said: dict[Key, list[Said]] = {}
+    results = _Results()
     plans = _Plans()
     failures: dict[tuple[Key, str], list[tuple[int, int]]] = {}
     snapshots: dict[Key, Snapshot] = {}
     for folding in events:
         match folding.event.data:
             case SearchCompleted() as data:
-                for result in data.series:
-                    key = (result.series_id, data.repository_id)
-                    if key in said:
-                        said[key].append((result, data))
-                    else:
-                        said[key] = [(result, data)]
+                results.add(data)
                 if data.snapshot is not None:
                     _add_snapshots(data, data.snapshot, folding.event.time, snapshots)
             case SearchFailed() as data if data.final:
@@ -79,10 +75,9 @@ def fold(events: Sequence[Folding]) -> CellChanges:
                 plans.add(data.scopes)
             case _:
                 pass
-    keys, left_out = _key_changes(said)
     return CellChanges(
-        keys=keys,
-        left_out=left_out,
+        keys=results.in_order(),
+        left_out=results.left_out,
         plans=[
             PlanChange(series_id, unit, value, cells, tuple(sorted(repositories)))
             for (series_id, unit, value, cells), repositories in sorted(
@@ -97,21 +92,6 @@ def fold(events: Sequence[Folding]) -> CellChanges:
     )
 
 
-def _key_changes(said: dict[Key, list[Said]]) -> tuple[list[KeyChange], int]:
-    tables: dict[int, list[bytes]] = {}
-    changes: list[KeyChange] = []
-    left_out = 0
-    for key in sorted(said):
-        results = said[key]
-        if len(results) > 1:
-            grid = grid_of(results[0][0])
-            kept = [one for one in results if grid_of(one[0]) == grid]
-            left_out += len(results) - len(kept)
-            results = kept
-        changes.append(change_of(key, results, tables))
-    return changes, left_out
-
-
 def _add_snapshots(
     event: SearchCompleted, outcome: SnapshotOutcome, counted_at: datetime, snapshots: dict[Key, Snapshot]
 ) -> None:
@@ -119,6 +99,38 @@ def _add_snapshots(
         found = snapshot_of(result, outcome, event, counted_at)
         if found is not None:
             keep(snapshots, (result.series_id, event.repository_id), found)
+
+
+class _Results:
+    """What a batch's results say by key: rows are made of each while it is at hand, and put in order at the end."""
+
+    def __init__(self) -> None:
+        self.left_out = 0
+        self._of_series: dict[str, dict[int, KeyChange]] = {}
+
+    def add(self, event: SearchCompleted) -> None:
+        commits = Commits.of(event.commits)
+        repository_id = event.repository_id
+        for result in event.series:
+            series_id = result.series_id
+            changes = self._of_series.get(series_id)
+            if changes is None:
+                changes = self._of_series[series_id] = {}
+            before = changes.get(repository_id)
+            if before is None:
+                changes[repository_id] = change_of((series_id, repository_id), (result, event, commits))
+            elif before.grid == grid_of(result):
+                changes[repository_id] = merged(before, (result, event, commits))
+            else:
+                self.left_out += 1
+
+    def in_order(self) -> list[KeyChange]:
+        """Sorted by key."""
+        return [
+            changes[repository_id]
+            for _, changes in sorted(self._of_series.items(), key=lambda pair: pair[0])
+            for repository_id in sorted(changes)
+        ]
 
 
 class _Plans:

@@ -32,6 +32,7 @@ from projections.series_points.columns import (
     SeriesColumns,
     Sources,
     assemble,
+    without_removed,
 )
 from projections.series_points.known import Asked, KnownCells, known_cells, not_planned
 from projections.series_points.newest import (
@@ -68,18 +69,23 @@ __all__ = [
     "per_repository",
     "progress",
     "snapshots",
+    "without_removed",
 ]
 
 
 _CELLS: Final = """
-with planned as (
-  select series_id, repo_id, unit, value, cells from series_points.series_planned where series_id = any(:ids)
-), covered as (
+with covered as (
   select series_id, repo_id, range_agg(cells) as cells
   from series_points.series_coverage where series_id = any(:ids) group by 1, 2
 ), failed as (
   select series_id, repo_id, range_agg(cells) as cells
   from series_points.series_failed where series_id = any(:ids) group by 1, 2
+), planned as (
+  select p.series_id, p.repo_id, p.unit, p.value,
+         case when p.repo_id = any(cast(:removed as bigint[])) then p.cells * coalesce(c.cells, '{}')
+              else p.cells end as cells
+  from series_points.series_planned p left join covered c using (series_id, repo_id)
+  where p.series_id = any(:ids)
 ), cells as (
   select p.series_id, p.repo_id, p.unit, p.value, p.cells as planned,
          p.cells * coalesce(c.cells, '{}') as covered,
@@ -87,17 +93,17 @@ with planned as (
          p.cells - coalesce(c.cells, '{}') - coalesce(f.cells, '{}') as open
   from planned p left join covered c using (series_id, repo_id) left join failed f using (series_id, repo_id)
 )
-select series_id, min(unit) as unit, min(value) as value, count(*) as repositories,
+select series_id, min(unit) as unit, min(value) as value, count(*) filter (where not isempty(planned)) as repositories,
        sum((select coalesce(sum(upper(r) - lower(r)), 0) from unnest(planned) r))::bigint as planned,
        sum((select coalesce(sum(upper(r) - lower(r)), 0) from unnest(covered) r))::bigint as covered,
        sum((select coalesce(sum(upper(r) - lower(r)), 0) from unnest(failed) r))::bigint as failed,
        sum((select coalesce(sum(upper(r) - lower(r)), 0) from unnest(open) r))::bigint as open,
-       coalesce(sum((select coalesce(sum(upper(r) - lower(r)), 0) from unnest(open) r))
-         filter (where repo_id in (select unnest(cast(:removed as bigint[])))), 0)::bigint as given_up,
        range_agg(open)::text as open_frames
 from cells group by series_id
 """
-"""Counts of cells per series, and the frames in which some planned repository has no outcome yet."""
+"""Counts of cells per series, and the frames in which some planned repository has no outcome yet.
+
+Of a removed repository only what was counted is planned any more: nobody waits for the rest, and no frame lacks it."""
 
 
 def columns(
@@ -105,7 +111,8 @@ def columns(
 ) -> dict[str, SeriesColumns]:
     """The points of each series, ascending in time; a series without a plan is left out.
 
-    Open cells of the ``removed`` repositories are not awaited: another projection knows which these are.
+    Cells of the ``removed`` repositories that were never counted are as if they had not been planned; what was counted in
+    them stays. Another projection knows which these are.
 
     A frame with any counted cell is a point: the sum over repositories of what is known, incomplete when any
     cell of it is a lower bound, has failed, or has no outcome yet. See ``SeriesColumns``.
@@ -114,14 +121,16 @@ def columns(
     counts = progress(connection, ids, removed)
     return {
         series_id: assemble(count, sources)
-        for (series_id, count), sources in zip(counts.items(), _sources(connection, counts), strict=True)
+        for (series_id, count), sources in zip(
+            counts.items(), _sources(connection, counts, removed), strict=True
+        )
     }
 
 
 def progress(
     connection: Connection, series_ids: Collection[str], removed: Collection[int] = ()
 ) -> dict[str, Counts]:
-    """Cells planned, done and open of each series that has a plan; those of ``removed`` repositories are not awaited."""
+    """Cells planned, done and open of each series that has a plan. See ``columns`` for the ``removed``."""
     ids = sorted(set(series_ids))
     statement = placed(connection, _CELLS)
     return {
@@ -132,7 +141,6 @@ def progress(
             covered_cells=row["covered"],
             failed_cells=row["failed"],
             open_cells=row["open"],
-            awaited_cells=row["open"] - row["given_up"],
             open_frames=ranges.parse(row["open_frames"] or "{}"),
         )
         for row in connection.execute(text(statement), {"ids": ids, "removed": list(removed)}).mappings()
@@ -189,7 +197,9 @@ def _planned_only(connection: Connection, counts: Mapping[str, Counts], table: T
     )
 
 
-def _sources(connection: Connection, counts: Mapping[str, Counts]) -> Iterable[Sources]:
+def _sources(
+    connection: Connection, counts: Mapping[str, Counts], removed: Collection[int]
+) -> Iterable[Sources]:
     series_ids = list(counts)
     covered: dict[str, ranges.Ranges] = {
         series_id: ranges.parse(cells)
@@ -223,7 +233,7 @@ def _sources(connection: Connection, counts: Mapping[str, Counts]) -> Iterable[S
         reasons.setdefault(series_id, []).append((time, reason, number))
     failed: dict[str, list[tuple[str, ranges.Ranges]]] = {}
     for series_id, reason, cells in connection.execute(
-        text(placed(connection, _FAILED_FRAMES)), {"ids": series_ids}
+        text(placed(connection, _FAILED_FRAMES)), {"ids": series_ids, "removed": list(removed)}
     ):
         failed.setdefault(series_id, []).append((reason, ranges.parse(cells)))
     return [
@@ -253,6 +263,7 @@ from series_points.series_failed f join series_points.series_planned p using (se
   select series_id, repo_id, range_agg(cells) as cells
   from series_points.series_coverage where series_id = any(:ids) group by 1, 2
 ) c using (series_id, repo_id)
-where f.series_id = any(:ids) and not isempty(f.cells * p.cells - coalesce(c.cells, '{}'))
+where f.series_id = any(:ids) and f.repo_id <> all(cast(:removed as bigint[]))
+  and not isempty(f.cells * p.cells - coalesce(c.cells, '{}'))
 """
-"""Failed cells that nothing covers, one row per repository and reason."""
+"""Failed cells that nothing covers, of repositories that are followed, one row per repository and reason."""

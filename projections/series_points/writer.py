@@ -12,8 +12,9 @@ out: two units under one id would be two instants under one index.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 
+import msgspec
 import orjson
 import structlog
 from psycopg.copy import LibpqWriter
@@ -35,6 +36,7 @@ from projections.series_points.outcomes import Coverage, KeyChange, key_change
 from projections.series_points.ranges import Ranges
 from projections.series_points.snapshots import Snapshot
 
+Buffer: TypeAlias = bytes | bytearray
 _log = structlog.get_logger()
 
 COPY_POINTS: Final = f"copy series_points ({', '.join(POINT_COLUMNS)}) from stdin (format binary)"
@@ -60,6 +62,8 @@ group by 1
 One text per column, since the driver takes longer for an array than Postgres for splitting a text. ``offset 0`` keeps the
 planner at one look into the index per key: it knows nothing of a table that is being filled, and would read it whole.
 """
+
+ANYTHING_COUNTED: Final = "select exists (select 1 from series_coverage)"
 
 COVERAGE_OF: Final = """
 select k.place, c.rank, c.cells::text
@@ -120,39 +124,75 @@ where (t.pushed_offset, t.rank) < (excluded.pushed_offset, excluded.rank)
 """The greatest push stays, then the greatest rank; among equals the first."""
 
 
-def write(cursor: Cursor, changes: CellChanges) -> int:
-    """Apply ``changes``; the number of rows written."""
+class Fresh(msgspec.Struct, frozen=True):
+    """Rows of keys that have no outcome yet, as the three tables' COPY takes them; ``rows`` is how many points and holes."""
+
+    covered: Sequence[Buffer]
+    points: Sequence[Buffer]
+    holes: Sequence[Buffer]
+    rows: int
+
+    @classmethod
+    def of(cls, changes: Sequence[KeyChange]) -> "Fresh":
+        """Joined at once: what a change was made of may be forgotten then, while it is still at hand."""
+        return cls(
+            _joined([change.covered for change in changes]),
+            _joined([change.points for change in changes]),
+            _joined([change.holes for change in changes if change.holes]),
+            sum([change.rows for change in changes]),
+        )
+
+
+def write(cursor: Cursor, changes: CellChanges, *, clears: bool = True) -> int:
+    """Apply ``changes``; the number of rows written. Rows of outranked cells are removed, where it ``clears``."""
     rows = _write_plans(cursor, changes.plans)
     rows += _write_failures(cursor, changes.failures)
     rows += _write_snapshots(cursor, changes.snapshots)
-    if changes.keys:
-        rows += _write_cells(cursor, changes)
+    if changes.keys or changes.left_out:
+        rows += _write_cells(cursor, changes, clears=clears)
     return rows
 
 
-def _write_cells(cursor: Cursor, changes: CellChanges) -> int:
+def write_fresh(cursor: Cursor, fresh: Fresh) -> int:
+    """Copy the rows; how many points and holes."""
+    _copy(cursor, COPY_COVERAGE, fresh.covered)
+    _copy(cursor, COPY_POINTS, fresh.points)
+    _copy(cursor, COPY_HOLES, fresh.holes)
+    return fresh.rows
+
+
+def _write_cells(cursor: Cursor, changes: CellChanges, *, clears: bool) -> int:
     new, present, met, foreign = _sorted_out(cursor, changes.keys)
     _say_left_out(changes.left_out + len(foreign), foreign)
     settled = _settle(cursor, met)
     if settled:
-        _clear(cursor, settled)
-    _copy(cursor, COPY_COVERAGE, [change.covered for change in new])
+        cursor.execute(DROP_COVERAGE, _columns(key for key, _ in settled))
+        if clears:
+            _clear(cursor, settled)
     _add_coverage(
         cursor,
         [(change.key, change.grid, change.coverage) for change in present]
         + [(key, outcome.cells.grid, outcome.coverage) for key, outcome in settled],
     )
     accepted = [key_change(key, outcome.cells) for key, outcome in settled]
-    rows = sorted(new + present + accepted, key=lambda change: change.key) if present or accepted else new
-    _copy(cursor, COPY_POINTS, [change.points for change in rows])
-    _copy(cursor, COPY_HOLES, [change.holes for change in rows if change.holes])
-    return sum(change.rows for change in rows)
+    rows = sorted(new + present + accepted, key=_key_of) if present or accepted else new
+    return write_fresh(
+        cursor,
+        Fresh(
+            covered=_joined([change.covered for change in new]),
+            points=_joined([change.points for change in rows]),
+            holes=_joined([change.holes for change in rows if change.holes]),
+            rows=sum(change.rows for change in rows),
+        ),
+    )
 
 
 def _sorted_out(
     cursor: Cursor, keys: Sequence[KeyChange]
 ) -> tuple[list[KeyChange], list[KeyChange], list[KeyChange], list[KeyChange]]:
     """Those without any outcome yet; with outcomes for other cells; for some of these cells; on another grid."""
+    if not keys:
+        return [], [], [], []
     cursor.execute(
         PRESENT,
         (
@@ -177,6 +217,10 @@ def _sorted_out(
         else:
             present.append(change)
     return new, present, met, foreign
+
+
+def _key_of(change: KeyChange) -> Key:
+    return change.key
 
 
 def _cells_literal(coverage: Coverage) -> str:
@@ -210,7 +254,6 @@ def _settle(cursor: Cursor, met: Sequence[KeyChange]) -> list[tuple[Key, Settled
 
 
 def _clear(cursor: Cursor, settled: Sequence[tuple[Key, Settled]]) -> None:
-    cursor.execute(DROP_COVERAGE, _columns(key for key, _ in settled))
     cells: list[tuple[str, int, datetime]] = [
         (*key, instant(outcome.cells.unit, outcome.cells.value, index))
         for key, outcome in settled
@@ -235,13 +278,18 @@ def _add_coverage(
         cursor.execute(ADD_COVERAGE, tuple(list(column) for column in zip(*rows, strict=True)))
 
 
-def _copy(cursor: Cursor, statement: str, rows: Sequence[bytes]) -> None:
-    """``rows`` at once: waiting for each megabyte would be a wait for the thread that decodes, too."""
-    data = b"".join([HEADER, *rows, TRAILER])
-    if len(data) == len(HEADER) + len(TRAILER):
+def _joined(rows: Sequence[bytes]) -> Sequence[Buffer]:
+    return (b"".join(rows),) if rows else ()
+
+
+def _copy(cursor: Cursor, statement: str, parts: Sequence[Buffer]) -> None:
+    """``parts``, each at once: waiting for each megabyte would be a wait for the thread that decodes, too."""
+    if not any(parts):
         return
-    with cursor.copy(statement, writer=LibpqWriter(cursor, flush_threshold=len(data))) as copy:
-        copy.write(data)
+    most_bytes = max(map(len, parts)) + len(HEADER)
+    with cursor.copy(statement, writer=LibpqWriter(cursor, flush_threshold=most_bytes)) as copy:
+        for part in (HEADER, *parts, TRAILER):
+            copy.write(part)
 
 
 def _write_plans(cursor: Cursor, plans: Iterable[PlanChange]) -> int:

@@ -19,6 +19,7 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float
     recording_window_s: float
     poll_interval_s: float
+    monitor_interval_s: float
 
 
 class Changed(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +43,7 @@ def values(connection: Connection) -> SiteSettings:
         timeout_s=_given(found[known.TIMEOUT_S], known.TIMEOUT_S),
         recording_window_s=_given(found[known.RECORDING_WINDOW_S], known.RECORDING_WINDOW_S),
         poll_interval_s=_given(found[known.POLL_INTERVAL_S], known.POLL_INTERVAL_S),
+        monitor_interval_s=_given(found[known.MONITOR_INTERVAL_S], known.MONITOR_INTERVAL_S),
     )
 
 

@@ -12,7 +12,9 @@ from infra.settings import Settings
 from projections.generations import Generation
 from projections.projection import Projection
 from projections.runner.applying import apply
+from projections.runner.bound import Bound
 from projections.runner.checkpoint import Connection, Partition
+from projections.runner.deriving import Deriving
 from projections.runner.intake import Intake
 from projections.verification.errors import CannotVerify
 
@@ -35,7 +37,7 @@ def replay(
     deadline_s: float,
     report: Report,
 ) -> int:
-    """Fold everything from ``starts`` up to ``until`` into ``generation``; the number of records.
+    """Fold everything from ``starts`` up to ``until`` into ``generation``, and derive what follows; the number of records.
 
     ``deadline_s`` is on the monotonic clock. Raises CannotVerify, and what the runner raises.
     """
@@ -47,7 +49,7 @@ def replay(
     left = {partition for partition, end in until.items() if starts[partition] < end}
     records, heard_s = 0, time.monotonic()
     report(0, of_all)
-    intake = Intake(settings, projection, generation, "", place, _LINGER_S, until)
+    intake = Intake(settings, projection, generation, "", place, _LINGER_S, Bound(until))
     with place() as connection:
         intake.start()
         try:
@@ -78,6 +80,8 @@ def replay(
                     )
         finally:
             intake.close()
+        if projection.derive is not None:
+            Deriving(projection.name, generation.schema_name, projection.derive, connection).all()
     return records
 
 

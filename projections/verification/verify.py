@@ -25,6 +25,7 @@ from infra.settings import Settings
 from projections.catalogue import PROJECTIONS, projection
 from projections.generations import Generation, LiveGeneration, NotProjected, fingerprint
 from projections.projection import Projection
+from projections.runner.deriving import stale_keys
 from projections.verification.comparing import Compared, Difference, Row, compare
 from projections.verification.contents import Content, Partition, contents
 from projections.verification.errors import CannotVerify
@@ -138,6 +139,7 @@ def _compare_with(
     passed = _passed(session, live.schema_name)
     marks = _marks(settings, one)
     starts, until = _range(one, passed, marks)
+    _begin_orders(settings, session, live.schema_name, scratch.schema_name)
     events = replay(
         settings,
         one,
@@ -151,7 +153,8 @@ def _compare_with(
     lost = {place: at for place, at in _starts(_marks(settings, one)).items() if at > 0}
     found = Compared()
     with _snapshot(settings) as other:
-        for content in contents(one, until, lost):
+        stale = stale_keys(session, live.schema_name, one.derive) if one.derive is not None else ()
+        for content in contents(one, until, lost, stale=stale):
             table = compare(
                 content.table,
                 content.keys,
@@ -174,6 +177,23 @@ def _compare_with(
         seconds=time.monotonic() - began_s,
         seconds_replay=replayed_s,
     )
+
+
+def _begin_orders(settings: Settings, session: Session, live: str, scratch: str) -> None:
+    """What operators had dropped in the snapshot, the replay leaves out from its start."""
+    for table, columns in (
+        ("dropped", ("topic", "partition", "offset", "ordered")),
+        ("orders", ("topic", "partition", "next_order")),
+    ):
+        names = sql.SQL(", ").join(map(sql.Identifier, columns))
+        rows = session.execute(
+            sql.SQL("select {} from {}").format(names, sql.Identifier(live, table))
+        ).fetchall()
+        statement = sql.SQL("insert into {} ({}) values ({})").format(
+            sql.Identifier(scratch, table), names, sql.SQL(", ").join([sql.Placeholder()] * len(columns))
+        )
+        with connect(settings, Role.PROJECTOR, name="verify") as writer, writer.cursor() as cursor:
+            cursor.executemany(statement, rows)
 
 
 def _range(

@@ -1,7 +1,9 @@
 """Events on ``millstream.insights``, keyed by insight."""
 
+import re
 from enum import StrEnum
-from typing import Annotated
+from functools import lru_cache
+from typing import Annotated, Final
 
 import msgspec
 
@@ -12,10 +14,27 @@ from schemas.limits import Creator, FieldError, Query, check_instant
 from schemas.registry import Audience, Instant, Part, PartNumber, Payload, SafeId, event
 from schemas.topics import Topic
 
-SeriesId = Annotated[str, msgspec.Meta(pattern=r"^s:[0-9A-F]{64}$", max_length=66)]
+_SERIES_ID_PATTERN: Final = r"^s:[0-9A-F]{64}$"
+SeriesId = Annotated[str, msgspec.Meta(pattern=_SERIES_ID_PATTERN, max_length=66)]
 """``s:`` and 64 uppercase hex digits (``schemas.ids.series_id``)."""
+SeriesIdText = Annotated[
+    str, msgspec.Meta(extra_json_schema={"maxLength": 66, "pattern": _SERIES_ID_PATTERN})
+]
+"""The same where few of them stand in many events: whoever reads it calls ``check_series_id``, which knows them again."""
 IntervalValue = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 _ON = (Topic.INSIGHTS,)
+
+
+@lru_cache(maxsize=16_384)
+def is_series_id(text: str) -> bool:
+    """Whether the text is a series' id, in form."""
+    return re.fullmatch(_SERIES_ID_PATTERN, text) is not None
+
+
+def check_series_id(text: str) -> None:
+    """Of a ``SeriesIdText``. Raises FieldError."""
+    if not is_series_id(text):
+        raise FieldError("series_id", f"has to match {_SERIES_ID_PATTERN}")
 
 
 class SeriesKind(StrEnum):

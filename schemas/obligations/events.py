@@ -8,7 +8,7 @@ from schemas.limits import MAX_MESSAGE_BYTES, Code, Message, check_bytes
 from schemas.registry import Audience, Payload, SafeId, event
 from schemas.topics import Topic
 
-OPENING_TOPICS = (Topic.INSIGHTS, Topic.REPOSITORIES, Topic.RECORDINGS)
+OPENING_TOPICS = (Topic.INSIGHTS, Topic.REPOSITORIES, Topic.RECORDINGS, Topic.TRIGGERS)
 Subject = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 """What is owed for: an insight's id, a request's id, the id of a push."""
 

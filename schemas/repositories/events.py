@@ -11,13 +11,15 @@ from schemas.limits import (
     Branch,
     CloneUrl,
     Code,
+    FieldError,
     Message,
     Path,
+    RequestId,
     check_bytes,
     check_clone_url,
     check_path,
 )
-from schemas.registry import Audience, Part, Payload, SafeId, event
+from schemas.registry import Audience, Part, PartNumber, Payload, SafeId, event
 from schemas.topics import Topic
 
 Name = Annotated[
@@ -37,6 +39,7 @@ _ON = (Topic.REPOSITORIES,)
     key=lambda data: data.repository_id,
     audience=Audience.EXTERNAL,
     guarded=True,
+    administers=True,
 )
 class RepositoryRegistered(Payload, frozen=True, kw_only=True):
     """Somebody asked that Millstream follow this repository.
@@ -67,6 +70,7 @@ class RepositoryRegistered(Payload, frozen=True, kw_only=True):
     key=lambda data: data.repository_id,
     audience=Audience.EXTERNAL,
     guarded=True,
+    administers=True,
 )
 class RepositoryUpdated(Payload, frozen=True, kw_only=True):
     """Properties of a repository changed; absent (null) ones stay as they were."""
@@ -87,6 +91,7 @@ class RepositoryUpdated(Payload, frozen=True, kw_only=True):
     key=lambda data: data.repository_id,
     audience=Audience.EXTERNAL,
     guarded=True,
+    administers=True,
 )
 class RepositoryRenamed(Payload, frozen=True, kw_only=True):
     """The repository has a new canonical name; its id, and so its history, stays."""
@@ -104,6 +109,7 @@ class RepositoryRenamed(Payload, frozen=True, kw_only=True):
     key=lambda data: data.repository_id,
     audience=Audience.EXTERNAL,
     guarded=True,
+    administers=True,
 )
 class RepositoryRemoved(Payload, frozen=True, kw_only=True):
     """The repository is followed no longer."""
@@ -173,3 +179,32 @@ class RepositoryCloneFailed(Payload, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_bytes("message", self.message, MAX_MESSAGE_BYTES)
+
+
+MOST_READERS = 10_000
+"""Users that one event may list; more become several parts."""
+
+
+@event(
+    "millstream.repository.permissions_changed",
+    topics=_ON,
+    key=lambda data: data.repository_id,
+    audience=Audience.EXTERNAL,
+    administers=True,
+)
+class RepositoryPermissionsChanged(Payload, frozen=True, kw_only=True):
+    """Who may see a repository was laid down anew: everybody, or (``restricted``) only the users that are listed.
+
+    A list that is too long comes in parts of one ``change``; whoever stands in a part that has not come yet sees nothing.
+    """
+
+    repository_id: SafeId
+    restricted: bool
+    change: RequestId
+    users: Annotated[list[SafeId], msgspec.Meta(max_length=MOST_READERS)] = []
+    part: PartNumber = 1
+    of: PartNumber = 1
+
+    def __post_init__(self) -> None:
+        if self.part > self.of:
+            raise FieldError("part", f"there are {self.of}")

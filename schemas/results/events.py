@@ -7,7 +7,7 @@ import msgspec
 from schemas.cells import check_commits, check_frames, check_parallel, check_refs, check_series_result
 from schemas.grid import TimeUnit
 from schemas.ids import MAX_ID
-from schemas.insights.events import IntervalValue, SeriesId
+from schemas.insights.events import IntervalValue, SeriesId, SeriesIdText, check_series_id
 from schemas.limits import (
     MAX_MESSAGE_BYTES,
     MAX_REQUEST_ID_BYTES,
@@ -65,7 +65,7 @@ class SeriesResult(Part, frozen=True, kw_only=True):
     ``commit_refs`` are places in the event's ``commits``, from 0; or it is empty.
     """
 
-    series_id: SeriesId
+    series_id: SeriesIdText
     unit: TimeUnit
     value: IntervalValue
     covered: list[IndexRange]
@@ -77,6 +77,7 @@ class SeriesResult(Part, frozen=True, kw_only=True):
     snapshot: SnapshotCount | None = None
 
     def __post_init__(self) -> None:
+        check_series_id(self.series_id)
         check_series_result(self)
         if self.commit_refs:
             check_parallel("commit_refs", len(self.commit_refs), self)
@@ -132,8 +133,10 @@ class SearchCompleted(Payload, frozen=True, kw_only=True):
         if self.commits:
             check_commits(self.commits)
         check_refs(len(self.commits), self.series)
-        if self.snapshot is None and any(one.snapshot is not None for one in self.series):
-            raise FieldError("snapshot", "has to be given, since a series has one")
+        if self.snapshot is None:
+            for one in self.series:
+                if one.snapshot is not None:
+                    raise FieldError("snapshot", "has to be given, since a series has one")
 
 
 class FailedSeries(Part, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ SITE_ID: Final = 0
     key=lambda data: SITE_ID,
     audience=Audience.EXTERNAL,
     guarded=True,
+    administers=True,
 )
 class SettingsChanged(Payload, frozen=True, kw_only=True):
     """Somebody changed one site setting; ``value`` null gives back the default."""

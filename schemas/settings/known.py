@@ -22,6 +22,7 @@ RATE_LIMIT_BURST: Final = "insights.query.worker.rateLimitBurst"
 TIMEOUT_S: Final = "insights.query.worker.timeoutSeconds"
 RECORDING_WINDOW_S: Final = "insights.recording.windowSeconds"
 POLL_INTERVAL_S: Final = "repositories.pollIntervalSeconds"
+MONITOR_INTERVAL_S: Final = "codeMonitors.pollIntervalSeconds"
 
 SETTINGS: Final = (
     Setting(
@@ -61,6 +62,13 @@ SETTINGS: Final = (
         least=0,
         most=86_400,
         help="seconds between two looks at the refs of a repository; 0: only when a hook tells",
+    ),
+    Setting(
+        key=MONITOR_INTERVAL_S,
+        default=300,
+        least=1,
+        most=86_400,
+        help="seconds between two looks for moved refs that no run of a monitor has covered",
     ),
 )
 BY_KEY: Final[Mapping[str, Setting]] = {setting.key: setting for setting in SETTINGS}

@@ -19,6 +19,14 @@ class Owing(StrEnum):
     RECORDING_DUE = "recording.due"
     REPOSITORY_POLL = "repository.poll"
     RENEWAL = "obligation.renewal"
+    COMMITS_INDEX = "commits.index"
+    UPLOAD_LIFE = "upload.life"
+    UPLOAD_REMOVAL = "upload.removal"
+    SECRET_REMOVAL = "secret.removal"
+    TRIGGER_ACTIONS = "trigger.actions"
+    ACTION_OUTCOME = "action.outcome"
+    MONITOR_RUNS = "monitor.runs"
+    ACTION_RETRY = "action.retry"
 
 
 def renewed(event: Event, owing: Owing) -> ObligationRenewed | None:

@@ -6,14 +6,20 @@ from typing import Final
 from sqlalchemy import Connection
 
 from infra.topics import HANDS_APP, HEADS_APP
+from projections.commit_graph import queries as commit_graph
 from projections.insights import queries as insights
+from projections.monitors.queries import history
 from projections.obligations import queries as obligations
 from projections.recordings import queries as recordings
 from projections.repositories import queries as repositories
 from schemas.envelope import Position
 from schemas.events import (
+    ActionFailed,
+    ActionRequested,
+    ActionSucceeded,
     BackfillPlanned,
     BackfillRetried,
+    CommitsIndexed,
     InsightCreated,
     RecordingDispatched,
     RecordingRequested,
@@ -22,6 +28,7 @@ from schemas.events import (
     RepositoryRegistered,
     SearchCompleted,
     SearchFailed,
+    TriggerEvaluated,
 )
 from schemas.topics import Topic
 from streams.insights.retrying import retried_plan_id
@@ -80,6 +87,33 @@ def _dispatched(connection: Connection) -> Sequence[Owed]:
             attempt=attempt,
         )
         for repository_id, request_id, attempt, position in recordings.dispatched(connection, _LIMIT)
+    ]
+
+
+def _pushes_without_commits(connection: Connection) -> Sequence[Owed]:
+    return [
+        Owed(aggregate_id=repository_id, subject=str(pushed.offset), opened=pushed)
+        for repository_id, position in commit_graph.untold(connection, _LIMIT)
+        for pushed in (Position.parse(position),)
+    ]
+
+
+def _events_without_actions(connection: Connection) -> Sequence[Owed]:
+    return [
+        Owed(aggregate_id=monitor_id, subject=str(job_id), opened=Position.parse(position))
+        for monitor_id, job_id, position in history.unrequested(connection, _LIMIT)
+    ]
+
+
+def _actions_without_outcome(connection: Connection) -> Sequence[Owed]:
+    return [
+        Owed(
+            aggregate_id=one.monitor_id,
+            subject=f"{one.id}:{one.attempt}",
+            opened=Position.parse(one.requested_position),
+        )
+        for one in history.queued(connection, _LIMIT)
+        if one.requested_position is not None
     ]
 
 
@@ -188,6 +222,48 @@ OBLIGATIONS: Final = (
         owes="The outcome of request {subject} in repository {aggregate_id}",
         remedy=f"{_SEE}ask again: millstream insight retry.",
     ),
+    Obligation(
+        name=Owing.COMMITS_INDEX,
+        agents=("commits.indexer",),
+        opening=RepositoryPushed,
+        outcomes=(CommitsIndexed,),
+        topic=Topic.REPOSITORIES,
+        group=HANDS_APP,
+        closing={"commit_graph": (Topic.REPOSITORIES, Topic.COMMITS)},
+        owed=_pushes_without_commits,
+        deadline_s=60.0,
+        attempts=5,
+        owes="What the push at offset {subject} has brought to the commits of repository {aggregate_id}",
+        remedy=f"{_SEE}tell of the push again: millstream repo notify.",
+    ),
+    Obligation(
+        name=Owing.TRIGGER_ACTIONS,
+        agents=("monitors.actions",),
+        opening=TriggerEvaluated,
+        outcomes=(ActionRequested,),
+        topic=Topic.TRIGGERS,
+        group=HEADS_APP,
+        closing={"monitors": (Topic.TRIGGERS,)},
+        owed=_events_without_actions,
+        deadline_s=10.0,
+        attempts=5,
+        owes="What has to be sent for event {subject} of monitor {aggregate_id}",
+        remedy=f"{_SEE}look at the event's page.",
+    ),
+    Obligation(
+        name=Owing.ACTION_OUTCOME,
+        agents=("monitors.sender",),
+        opening=ActionRequested,
+        outcomes=(ActionSucceeded, ActionFailed),
+        topic=Topic.TRIGGERS,
+        group=HEADS_APP,
+        closing={"monitors": (Topic.TRIGGERS,)},
+        owed=_actions_without_outcome,
+        deadline_s=60.0,
+        attempts=5,
+        owes="The outcome of delivery {subject} of monitor {aggregate_id}",
+        remedy=f"{_SEE}look at the event's page.",
+    ),
 )
 """What an event makes an agent owe."""
 
@@ -208,7 +284,30 @@ STANDING: Final = (
         looks_at="the refs of every repository that is ready",
     ),
     Standing(
+        name=Owing.MONITOR_RUNS,
+        agents=("monitors.pushes", "monitors.asked", "monitors.evaluator", "monitors.tick"),
+        looks_at="pushes that no run of a monitor has covered, runs without an outcome, history that is too old",
+    ),
+    Standing(
+        name=Owing.ACTION_RETRY,
+        agents=("monitors.retries",),
+        looks_at="deliveries that were refused and are to be tried again",
+    ),
+    Standing(
         name=Owing.RENEWAL, agents=("reconciler",), looks_at="every obligation of this registry that is open"
+    ),
+    Standing(
+        name=Owing.UPLOAD_LIFE,
+        agents=("uploads",),
+        looks_at="every upload that is not in a state in which it may stay",
+    ),
+    Standing(
+        name=Owing.UPLOAD_REMOVAL,
+        agents=("uploads.remover",),
+        looks_at="content that only deleted uploads name",
+    ),
+    Standing(
+        name=Owing.SECRET_REMOVAL, agents=("monitors.secrets",), looks_at="secrets that no monitor names"
     ),
 )
 """What agents find by looking."""

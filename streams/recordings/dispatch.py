@@ -6,6 +6,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from schemas.codec import new_event
+from schemas.envelope import Event
 from schemas.events import DispatchedRequest, Lane, RecordingDispatched, RecordingRequest
 from schemas.ids import derived_event_id
 from schemas.recordings.events import MAX_REQUEST_CELLS
@@ -65,6 +67,11 @@ class Dispatch(msgspec.Struct, frozen=True):
         """Follows from the requests and their attempts, so that the same dispatch twice is one event."""
         parts = [(*key_of(one.request), one.attempt) for one in self.payload.requests]
         return derived_event_id("recording.dispatched", *[part for named in parts for part in named])
+
+    def event(self, source: str, now: datetime) -> Event:
+        """The event. It names the first of its requests as its cause: that request's event bears the request's id."""
+        event = new_event(self.payload, source=source, time=now, event_id=self.event_id)
+        return msgspec.structs.replace(event, causation_id=self.payload.requests[0].request.request_id)
 
 
 class Reckoning(msgspec.Struct, frozen=True):

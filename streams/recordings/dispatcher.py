@@ -17,7 +17,6 @@ from infra import metrics
 from infra.kafka.partitioner import partition_for
 from projections.reading import Reader
 from projections.recordings import queries as recordings
-from schemas.codec import new_event
 from schemas.events import DispatchedRequest, Lane
 from schemas.topics import Topic
 from streams.agent import Context, Outgoing, Timer
@@ -178,12 +177,7 @@ class Dispatcher:
         now = self._context.now()
         deadline = now + timedelta(seconds=max(self._policy.deadline_s, 2 * seen.site.timeout_s))
         events = dispatches(seen.picked, self._partitions_of(seen.picked), deadline)
-        await self._context.publish(
-            [
-                Outgoing(new_event(one.payload, source=SOURCE, time=now, event_id=one.event_id), one.topic)
-                for one in events
-            ]
-        )
+        await self._context.publish([Outgoing(one.event(SOURCE, now), one.topic) for one in events])
         for one in seen.picked:
             self._outstanding[key_of(one.request)] = Outstanding(one.request.lane, one.attempt)
         _log.info("dispatched", requests=len(seen.picked), events=len(events))

@@ -50,7 +50,7 @@ class Refusal(msgspec.Struct, frozen=True):
                 for one in request.series
             ],
         )
-        return new_event(
+        event = new_event(
             payload,
             source=source,
             time=now,
@@ -59,3 +59,4 @@ class Refusal(msgspec.Struct, frozen=True):
             ),
             correlation_id=request.request_id,
         )
+        return msgspec.structs.replace(event, causation_id=request.request_id)

@@ -169,7 +169,7 @@ class QueryRunner:
 def _event(outcome: SearchCompleted | SearchFailed, causes: dict[Attempt, Event], context: Context) -> Event:
     event_id = completed_id(outcome) if isinstance(outcome, SearchCompleted) else failed_id(outcome)
     cause = causes[outcome.repository_id, outcome.request_id, outcome.attempt]
-    return new_event(
+    event = new_event(
         outcome,
         source=SOURCE,
         time=context.now(),
@@ -177,6 +177,8 @@ def _event(outcome: SearchCompleted | SearchFailed, causes: dict[Attempt, Event]
         cause=cause,
         correlation_id=outcome.request_id,
     )
+    # The request's own event, which bears its id: a dispatch may carry several requests.
+    return msgspec.structs.replace(event, causation_id=outcome.request_id)
 
 
 def _attempt(dispatched: DispatchedRequest) -> Attempt:

@@ -97,6 +97,15 @@ class CompiledTerm:
             return text.lowered.count(self._folded)
         return self._count_by_regex(text.utf8, text.is_ascii)
 
+    def may_match(self, text: Text) -> bool:
+        """Whether it occurs at all; a zero-width occurrence counts here."""
+        if self._literal:
+            return self._literal in text.utf8
+        if self._folded and text.is_ascii:
+            return self._folded in text.lowered
+        match_at = self.ascii_match_at if text.is_ascii else self.match_at
+        return match_at(regex.UNANCHORED, text.utf8, 0, len(text.utf8))[0][0] >= 0
+
     def _count_by_regex(self, text: bytes, is_ascii: bool) -> int:
         match_at = self.ascii_match_at if is_ascii else self.match_at
         anchor = regex.UNANCHORED

@@ -17,8 +17,10 @@ from infra.kafka.admin import KafkaAdmin, NewTopic
 from infra.kafka.consumer import LogReader
 from infra.kafka.partitioner import partition_for
 from infra.kafka.producer import Publisher
+from infra.kafka.security import kafka_python_options, ssl_context
 from infra.settings import Settings
 from schemas.ids import repository_id
+from streams.app import credentials
 from tests.stack import StackUnderTest
 
 PARTITIONS = 8
@@ -60,7 +62,9 @@ def with_confluent(settings: Settings, topic: str, options: dict[str, Any] | Non
 
 
 def with_kafka_python(settings: Settings, topic: str) -> None:
-    producer = kafka.KafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
+    producer = kafka.KafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap, **kafka_python_options(settings.kafka_security)
+    )
     try:
         for sent in [producer.send(topic, key=key, value=b"kafka-python") for key in KEYS]:
             sent.get(timeout=30)
@@ -69,14 +73,23 @@ def with_kafka_python(settings: Settings, topic: str) -> None:
 
 
 async def with_aiokafka(settings: Settings, topic: str) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap) as producer:
+    login = kafka_python_options(settings.kafka_security)  # the same words, but for TLS
+    options = {name: value for name, value in login.items() if not name.startswith("ssl_")}
+    context = ssl_context(settings.kafka_security)
+    async with AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap, ssl_context=context, **options
+    ) as producer:
         for sent in [await producer.send(topic, b"aiokafka", key=key) for key in KEYS]:
             await sent
 
 
 async def with_faust(settings: Settings, topic: str) -> None:
     app = faust.App(
-        "contract", broker=f"kafka://{settings.kafka_bootstrap}", web_enabled=False, topic_allow_declare=False
+        "contract",
+        broker=f"kafka://{settings.kafka_bootstrap}",
+        broker_credentials=credentials(settings.kafka_security),
+        web_enabled=False,
+        topic_allow_declare=False,
     )
     producer = app.producer
     await producer.start()

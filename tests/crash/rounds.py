@@ -14,10 +14,18 @@ SEED: Final = int(os.environ.get("MILLSTREAM_TEST_SEED", str(time.time_ns() % 1_
 SOAK_S: Final = 60.0
 """How long a round may take at most: the limit of a test grows with the rounds."""
 
+_FEW: Final = 5
+_MANY: Final = 50
 
-def moments(least_s: float, most_s: float) -> Iterator[float]:
+
+def grown(small: float, full: float) -> float:
+    """How much of something: ``small`` at five rounds, ``full`` at fifty, in between and beyond in proportion."""
+    return small + (full - small) * max(0.0, (ROUNDS - _FEW) / (_MANY - _FEW))
+
+
+def moments(least_s: float, most_s: float, rounds: int = ROUNDS) -> Iterator[float]:
     """One wait per round, in seconds, from the seed; printed, so that a failure can be repeated."""
-    print(f"MILLSTREAM_TEST_SEED={SEED} rounds={ROUNDS}")  # noqa: T201 - pytest shows it when the test fails
+    print(f"MILLSTREAM_TEST_SEED={SEED} rounds={rounds}")  # noqa: T201 - pytest shows it when the test fails
     chance = random.Random(SEED)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         yield chance.uniform(least_s, most_s)

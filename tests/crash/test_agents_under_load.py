@@ -21,10 +21,10 @@ from infra.postgres.role import Role
 from infra.settings import Settings
 from infra.topics import HANDS_APP, HEADS_APP
 from projections.reading import Reader
-from schemas.events import BackfillPlanned, PlanCause
+from schemas.events import BackfillPlanned, PlanCause, SearchCompleted
 from schemas.topics import Topic
 from streams import faults
-from tests.crash.rounds import ROUNDS, SOAK_S, moments
+from tests.crash.rounds import ROUNDS, SOAK_S, grown, moments
 from tests.integration.streams.children import Child, start_projector, start_worker
 from tests.integration.streams.log import events_on
 from tests.stack import StackUnderTest
@@ -38,6 +38,7 @@ from tests.support.work import Work, numbers
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(400 + SOAK_S * ROUNDS)]
 
 APPS = ("heads", "hands")
+TIMES = int(grown(5, 20))
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,40 @@ def test_agents_killed_at_random(settings: Settings, work: Work, reader: Reader)
         work.wait_done(reader)
         assert {app: worker.terminate() for app, worker in workers.items()} == dict.fromkeys(APPS, 0)
     assert whole(settings, work, reader) == []
+
+
+def test_agents_told_to_end_under_load(
+    settings: Settings, work: Work, reader: Reader, admin: KafkaAdmin
+) -> None:
+    before = repeated(settings, admin)
+    in_flight, took_s = 0, []
+    with ExitStack() as running:
+        workers = {app: running.enter_context(start_worker(settings, app)) for app in APPS}
+        for number, wait_s in enumerate(moments(0.0, 1.0, TIMES)):
+            app = APPS[number % 2]
+            ready(workers[app])
+            ask(work, 1)
+            time.sleep(wait_s)
+            in_flight += work.open_jobs(reader)
+            began_s = time.monotonic()
+            assert workers[app].terminate() == 0
+            took_s.append(time.monotonic() - began_s)
+            workers[app] = running.enter_context(start_worker(settings, app))
+        assert in_flight > 0, "they ended with work to do"
+        work.wait_done(reader)
+        assert {app: worker.terminate() for app, worker in workers.items()} == dict.fromkeys(APPS, 0)
+    assert max(took_s) < 10.0, took_s
+    assert repeated(settings, admin) - before <= in_flight, "no more is done again than was in flight"
+    assert whole(settings, work, reader) == []
+
+
+def repeated(settings: Settings, admin: KafkaAdmin) -> int:
+    """Outcomes on the log beyond one for each request and attempt."""
+    said = [one.data for one in events_on(settings, admin, [Topic.RESULTS])]
+    found = [
+        (one.repository_id, one.request_id, one.attempt) for one in said if isinstance(one, SearchCompleted)
+    ]
+    return len(found) - len(set(found))
 
 
 def test_the_broker_killed_while_agents_work(

@@ -1,5 +1,6 @@
-"""A whole system with 2,000 tiny repositories, to see who is counted when. All of them are one git directory under many names: what is asked here is the order of counting, which is real."""
+"""A whole system with thousands of tiny repositories, to see who is counted when. All of them are one git directory under many names: what is asked here is the order of counting, which is real."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,8 +26,9 @@ FEW = 10
 FRAMES = 3
 RATE = "insights.query.worker.rateLimit"
 BURST = "insights.query.worker.rateLimitBurst"
+OPEN = frozenset(("queued", "errored", "processing"))
 CONCURRENCY = "insights.query.worker.concurrency"
-_JOBS = "live.insights_query_runner_jobs"
+JOBS = "live.insights_query_runner_jobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Crowd:
     def states(self, insight_id: int) -> dict[str, int]:
         """Jobs of an insight by state."""
         return dict(
-            self.rows(f"select state, count(*) from {_JOBS} where insight_id = %s group by 1", insight_id)
+            self.rows(f"select state, count(*) from {JOBS} where insight_id = %s group by 1", insight_id)
         )
 
     def wait_asked(self, insight_id: int, number: int) -> None:
@@ -99,7 +101,7 @@ def name_of(place: int) -> str:
     return f"crowd.test/r{place:05}"
 
 
-def crowd(system: RunningSystem, folder: Path) -> Crowd:
+def crowd(system: RunningSystem, folder: Path, number: int = MANY) -> Crowd:
     """Register the repositories and wait until all are ready."""
     builder = RepositoryBuilder(folder / "tiny")
     now = datetime.now(UTC)
@@ -116,12 +118,25 @@ def crowd(system: RunningSystem, folder: Path) -> Crowd:
     found.say(
         *(
             RepositoryRegistered(repository_id=repository_id(name_of(place)), name=name_of(place), path=path)
-            for place in range(MANY)
+            for place in range(number)
         )
     )
     eventually(
-        lambda: found.one("select count(*) from live.repo_names where clone_state = 'ready'") == MANY,
-        "2,000 repositories to be ready",
+        lambda: found.one("select count(*) from live.repo_names where clone_state = 'ready'") == number,
+        f"{number:,} repositories to be ready",
         timeout_s=240.0,
     )
     return found
+
+
+def end(home: Crowd, insight: int) -> None:
+    """Let nothing of it wait, so that the next test finds an empty queue."""
+    home.set(RATE, None)
+    home.set(CONCURRENCY, None)
+    home.system.cli("insight", "cancel", str(insight))
+    eventually(lambda: not OPEN & home.states(insight).keys(), "an empty queue", timeout_s=120.0)
+
+
+def say(text: str) -> None:
+    """Shown when the test fails, or with ``-s``."""
+    sys.stdout.write(text + "\n")

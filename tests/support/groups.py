@@ -5,6 +5,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from infra.kafka.security import confluent_options
 from infra.settings import Settings
 from tests.support.system import eventually
 
@@ -16,7 +17,9 @@ def forget_groups(settings: Settings, prefix: str) -> int:
 
     Waits for members that have ended: as static ones they stay in the group until their session is over.
     """
-    client = AdminClient({"bootstrap.servers": settings.require_kafka()})
+    client = AdminClient(
+        {"bootstrap.servers": settings.require_kafka(), **confluent_options(settings.kafka_security)}
+    )
     listed = client.list_consumer_groups(request_timeout=_ANSWER_S).result(_ANSWER_S)
     names = [group.group_id for group in listed.valid if group.group_id.startswith(prefix)]
     for name in names:

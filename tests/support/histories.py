@@ -12,6 +12,7 @@ from infra.kafka.producer import Outgoing
 from schemas.codec import encode, new_event
 from schemas.envelope import Headers, Record
 from schemas.events import (
+    AggregatePlace,
     BackfillCancelled,
     BackfillMoved,
     BackfillPaused,
@@ -19,6 +20,7 @@ from schemas.events import (
     BackfillResumed,
     BackfillRetried,
     DispatchedRequest,
+    DropOrdered,
     InsightCreated,
     InsightDeleted,
     Lane,
@@ -31,6 +33,8 @@ from schemas.events import (
     RecordingDispatched,
     RecordingRequest,
     RecordingRequested,
+    RecordPlace,
+    RedriveOrdered,
     RepositoryCloneFailed,
     RepositoryPushed,
     RepositoryRegistered,
@@ -38,17 +42,20 @@ from schemas.events import (
     RepositoryRenamed,
     RepositoryUpdated,
     RequestedSeries,
-    SearchCompletedV1,
     SeriesDefinition,
     SettingsChanged,
     SnapshotCount,
 )
 from schemas.grid import TimeUnit
 from schemas.registry import Payload
-from schemas.results import v1
 from schemas.settings.known import SETTINGS
-from schemas.topics import Topic
-from tests.support.projecting import COMMIT, OTHER_SERIES, SERIES, T0, completed, failed, result
+from schemas.topics import KEYED_BY_REPOSITORY, Topic
+from tests.support.account_history import accounts, permissions
+from tests.support.graph_events import steps_of
+from tests.support.monitor_histories import companion, say_of_monitor, say_of_runs
+from tests.support.old_results import of_old
+from tests.support.projecting import OTHER_SERIES, SERIES, T0, completed, failed, result
+from tests.support.upload_histories import say_uploads
 
 Partition = tuple[str, int]
 Log = Mapping[Partition, list[Record]]
@@ -56,6 +63,8 @@ Log = Mapping[Partition, list[Record]]
 PARTITIONS: Final = 3
 _FIRST_INDEX: Final = 600
 _FRAMES: Final = 9
+_GRAPHS: Final = 4
+"""Repositories of which commits and uploads are told."""
 _T0_MS: Final = int(T0.timestamp() * 1000)
 _HOUR_MS: Final = 3_600_000
 _GAPS_MS: Final = (0, 1_000, _HOUR_MS, 30 * _HOUR_MS)
@@ -112,7 +121,7 @@ class History:
 
 def partitions_of(topic: Topic) -> int:
     """Of the topics of these histories."""
-    return 1 if topic in (Topic.INSIGHTS, Topic.SETTINGS) else PARTITIONS
+    return PARTITIONS if topic in KEYED_BY_REPOSITORY or topic is Topic.TRIGGERS else 1
 
 
 def ends(log: Log) -> dict[Partition, int]:
@@ -139,6 +148,9 @@ def history(seed: int, *, repositories: int = 5, rounds: int = 6) -> Log:
         lambda: _insight(log, random_, random_.randrange(1, 4)),
         lambda: _setting(log, random_),
         lambda: _foreign(log, random_),
+        partial(_account, log, random_),
+        *(partial(say_of_monitor, log, random_, number) for number in (1, 2, companion(1))),
+        *(partial(say_of_runs, log, random_, number) for number in (1, 2, 3, 1, 2)),
     ]
     for number in range(1, repositories + 1):
         steps += [
@@ -146,10 +158,14 @@ def history(seed: int, *, repositories: int = 5, rounds: int = 6) -> Log:
             partial(_recording, log, random_, number),
             partial(_recording, log, random_, number),
         ]
+    for number in range(repositories + 1, repositories + _GRAPHS + 1):
+        steps.append(steps_of(random_, number, rounds, log.say, log.again))
     for _ in range(rounds):
         random_.shuffle(steps)
         for step in steps:
             step()
+    # What came later to the log stands behind the rest, so that the rest stays what it was for every seed.
+    say_uploads(log, random_, repositories=repositories, rounds=rounds)
     return log.log
 
 
@@ -177,6 +193,14 @@ def _repository(log: History, random_: random.Random, number: int) -> None:
         log.say(Topic.REPOSITORIES, number, random_.choice(choices), expected_version=expected)
     if random_.random() < 0.4:
         log.again(Topic.REPOSITORIES, number)
+    log.say(Topic.REPOSITORIES, number, permissions(number, random_))
+    log.again(Topic.REPOSITORIES, number)
+
+
+def _account(log: History, random_: random.Random) -> None:
+    for one in accounts(random_):
+        log.say(Topic.ACCOUNTS, 0, one, expected_version=random_.choice((None, None, None, 0, 1)))
+    log.again(Topic.ACCOUNTS, 0)
 
 
 def _insight(log: History, random_: random.Random, number: int) -> None:
@@ -284,7 +308,7 @@ def _recording(log: History, random_: random.Random, number: int) -> None:
                 Topic.RESULTS, number, failed(outcome, "crashed", final=random_.random() < 0.5), event_id=None
             )
         elif kind < 0.35:
-            log.say(Topic.RESULTS, number, _of_old(number, request_id, first, random_))
+            log.say(Topic.RESULTS, number, of_old(number, request_id, first, random_))
         else:
             log.say(Topic.RESULTS, number, outcome)
         if random_.random() < 0.3:
@@ -293,33 +317,23 @@ def _recording(log: History, random_: random.Random, number: int) -> None:
         log.say(Topic.RECORDINGS, number, _renewed("recording.count", number, random_, request_id))
 
 
-def _of_old(number: int, request_id: str, first: int, random_: random.Random) -> SearchCompletedV1:
-    """A result as it was said before there was version 2."""
-    one = v1.SeriesResult(
-        series_id=SERIES,
-        unit=TimeUnit.MONTH,
-        value=1,
-        covered=[(first, first + 1)],
-        indexes=[first],
-        values=[1 + random_.randrange(9)],
-        commits=[COMMIT],
-    )
-    return SearchCompletedV1(
-        request_id=request_id,
-        repository_id=number,
-        insight_id=1,
-        attempt=1,
-        matcher_version=1,
-        engine="git",
-        series=[one],
-    )
-
-
 def _setting(log: History, random_: random.Random) -> None:
     setting = random_.choice(SETTINGS)
     value = random_.choice((None, setting.least, setting.most))
     log.say(Topic.SETTINGS, 0, SettingsChanged(key=setting.key, value=value, changed_by="c"))
     log.again(Topic.SETTINGS, 0)
+    _order(log, random_)
+
+
+def _order(log: History, random_: random.Random) -> None:
+    """Of a projection that is not there: what orders do to one is tested where it is redriven."""
+    topic, at = Topic.RESULTS.value, random_.randrange(100)
+    place = AggregatePlace(topic=topic, partition=0, aggregate=str(at))
+    log.say(Topic.OPERATIONS, 0, RedriveOrdered(projection="elsewhere", aggregates=[place], ordered_by="c"))
+    record = RecordPlace(topic=topic, partition=0, offset=at)
+    dropped = DropOrdered(projection="elsewhere", records=[record], reason="broken", ordered_by="c")
+    log.say(Topic.OPERATIONS, 0, dropped)
+    log.again(Topic.OPERATIONS, 0)
 
 
 def _foreign(log: History, random_: random.Random) -> None:

@@ -15,6 +15,7 @@ from schemas.envelope import Event, Position
 from tests.support.history import Garbage, Said, history
 
 BATCH: Final = 20
+NOWHERE: Final = Position("", -1, -1)
 _ANSWER_S: Final = 20.0
 
 
@@ -28,15 +29,27 @@ class Acknowledged(msgspec.Struct, frozen=True):
 class Load:
     """Publishes ``history(seed)`` in small batches, ``rate_per_s`` events a second, until it is left.
 
-    A batch that was not acknowledged is published again, whole: what of it had come through stands twice.
+    A batch that was not acknowledged within ``answer_s`` is published again, whole: what of it had come through stands twice.
+    ``believes`` is a bug: it takes what was refused for acknowledged, at ``NOWHERE``.
     """
 
-    def __init__(self, settings: Settings, seed: int, rate_per_s: float = 400.0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        seed: int,
+        rate_per_s: float = 400.0,
+        answer_s: float = _ANSWER_S,
+        *,
+        believes: bool = False,
+    ) -> None:
         self.acknowledged: list[Acknowledged] = []
         self.refusals = 0
-        self._settings = settings.model_copy(update={"publish_timeout_s": _ANSWER_S})
+        self._settings = settings.model_copy(update={"publish_timeout_s": answer_s})
         self._history: Iterator[Said] = history(seed)
+        self.said: list[Said] = []
+        """Everything that it tried to publish."""
         self._pause_s = BATCH / rate_per_s
+        self._believes = believes
         self._stop = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
@@ -68,7 +81,9 @@ class Load:
         try:
             with Publisher(self._settings, client_id="load") as publisher:
                 while not self._stop.is_set():
-                    self._say(publisher, [next(self._history) for _ in range(BATCH)])
+                    batch = [next(self._history) for _ in range(BATCH)]
+                    self.said += batch
+                    self._say(publisher, batch)
                     self._stop.wait(self._pause_s)
         except BaseException as error:  # noqa: BLE001 - told by the test that has the load
             self._failure = error
@@ -80,6 +95,9 @@ class Load:
                 break
             except KafkaError:
                 self.refusals += 1
+                if self._believes:
+                    positions = [NOWHERE for said in batch if isinstance(said, Event)]
+                    break
                 time.sleep(0.1)
         self.acknowledged += [
             Acknowledged(said, position)

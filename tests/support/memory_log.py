@@ -13,7 +13,7 @@ import pytest
 
 from infra.kafka.admin import Watermarks
 from infra.settings import Settings
-from projections.runner import intake
+from projections.runner import again, intake, orders_log
 from projections.verification import replay as replaying
 from schemas.envelope import Record
 from tests.support.histories import Log, Partition, watermarks
@@ -102,7 +102,9 @@ def reading_from(log: Log, seed: int, *, most: int) -> Iterator[None]:
         return MemoryReader(log, random.Random(seed), most)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intake, "LogReader", reader)
-        patch.setattr(intake, "KafkaAdmin", lambda settings: MemoryAdmin(log))
+        for module in (intake, orders_log, again):
+            patch.setattr(module, "LogReader", reader)
+        for module in (intake, orders_log):
+            patch.setattr(module, "KafkaAdmin", lambda settings: MemoryAdmin(log))
         patch.setattr(replaying, "_LINGER_S", 0.0)  # a batch is what one poll gave
         yield

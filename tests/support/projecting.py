@@ -12,7 +12,7 @@ from infra.installation import set_up_database
 from infra.settings import Settings
 from projections.folding import Folding
 from projections.generations import Generation, ensure_generation
-from projections.projection import Projection
+from projections.projection import Gatherer, Projection, Write
 from schemas.codec import encode, new_event
 from schemas.envelope import Event, Position, Record
 from schemas.events import (
@@ -165,14 +165,23 @@ def settings_for(database_url: str, home: Path, kafka_bootstrap: str = "") -> Se
 
 def fold_into(
     connection: "psycopg.Connection[tuple[object, ...]]",
-    projection: Projection,
+    projection: Projection | Gatherer,
     batches: Iterable[Sequence[Folding]],
 ) -> None:
     """Fold and write each batch in a transaction of its own. The connection has the generation's search path."""
     for batch in batches:
-        write = projection.prepare(batch)
+        write = _folded(projection, batch)
         with connection.transaction(), connection.cursor() as cursor:
             write(cursor)
+
+
+def _folded(projection: Projection | Gatherer, batch: Sequence[Folding]) -> Write:
+    if isinstance(projection, Projection):
+        return projection.prepare(batch)
+    middle = len(batch) // 2  # in pieces, as it is read
+    projection.add(batch[:middle])
+    projection.add(batch[middle:])
+    return projection.take()
 
 
 def tables_of(

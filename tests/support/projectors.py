@@ -1,7 +1,6 @@
 """Projector processes for tests: started, read, stopped and killed by id."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,7 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from infra.embedded.processes import ProcessRef, descendants
 from infra.settings import Settings
+from tests.support.environ import program_environ
 
 SESSION_TIMEOUT_MS = 6_000
 
@@ -28,15 +29,15 @@ class ProjectorProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "api.cli.main", "projector", *flags],
             cwd=Path(__file__).parents[2],
-            env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")},
-                "MILLSTREAM_HOME": str(settings.home),
-                "MILLSTREAM_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-                "MILLSTREAM_DATABASE_URL": settings.database_url.get_secret_value(),
-                "MILLSTREAM_KAFKA_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),
-                "MILLSTREAM_LOG_FORMAT": "json",
-                **(environ or {}),
-            },
+            env=program_environ(
+                settings,
+                {
+                    "MILLSTREAM_KAFKA_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),
+                    "MILLSTREAM_LOG_FORMAT": "json",
+                    "MILLSTREAM_CANARY_INTERVAL_S": "0",  # nothing is said but what the test says
+                    **(environ or {}),
+                },
+            ),
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -63,8 +64,25 @@ class ProjectorProcess:
         return self._process.pid
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to this process alone."""
+        """Send a signal to this process; what pauses or wakes reaches its children too, as when a machine is paused."""
+        if number in (signal.SIGSTOP, signal.SIGCONT):
+            for child in self.children():
+                child.signal(number)
         self._process.send_signal(number)
+
+    def children(self) -> list[ProcessRef]:
+        """The processes that share the projections; none when this one runs them itself."""
+        return descendants(self._process.pid)
+
+    def child(self, group: str) -> ProcessRef:
+        """The child that runs this group, by what it logs; there has to be one."""
+        alive = {ref.pid: ref for ref in self.children()}
+        for line in reversed(list(self.lines)):
+            if line.get("process") == f"projector-{group}" and line.get("action") == "group_started":
+                pid = line["pid"]
+                assert isinstance(pid, int)
+                return alive[pid]
+        raise AssertionError(f"no child runs {group}")
 
     def wait(self, timeout_s: float = 60.0) -> int:
         """The exit code; negative for a signal."""

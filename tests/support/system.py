@@ -16,7 +16,7 @@ import httpx
 
 from api.auth.tokens import admin_token
 from infra.embedded.home import Home
-from infra.embedded.ports import LOOPBACK, remembered_ports
+from infra.embedded.ports import LOOPBACK, choose_port, remembered_ports
 from infra.embedded.services import answers
 from infra.settings import Settings, load_settings
 from tests.stack import new_home
@@ -98,6 +98,8 @@ def running_system(extra_environ: Mapping[str, str] | None = None) -> Iterator[R
     home = new_home()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
     environ = {**kept, "MILLSTREAM_HOME": str(home), **(extra_environ or {})}
+    # Any free one: two systems that start at once would both take the preferred one.
+    choose_port(Home(home), "page")
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "api.cli.main", "up"],

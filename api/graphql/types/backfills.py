@@ -12,6 +12,7 @@ from api.commands.errors import ApiError, Code, InputRefused
 from api.graphql import ids
 from api.graphql.cursors import cursor, parse_cursor
 from api.graphql.operation import Operation
+from api.graphql.types.admin import require_creator
 from api.graphql.types.info import Info, operation_of
 from api.graphql.writing import earlier, event_of, write
 from projections.insights import queries as insights
@@ -141,8 +142,10 @@ def _decides(name: str, payload: Callable[[int], Payload]) -> None:
         insight_id, place = insight_and_place(id)
         event = event_of(info, payload(insight_id))
         if earlier(info, event, identity=id) is None:
-            if insights.view(operation.reads.snapshot.connection, insight_id) is None:
+            before = insights.view(operation.reads.snapshot.connection, insight_id)
+            if before is None:
                 raise ApiError(Code.NOT_FOUND, "There is no such insight.", field="id", id=id)
+            require_creator(info, before.creator)
             write(info, event, identity=id)
         view = insights.view(operation.reads.snapshot.connection, insight_id)
         lines = [] if view is None else items(operation, [view])
@@ -186,7 +189,11 @@ def items(operation: Operation, views: Sequence[View]) -> list[Item]:
     series = insights.series_of(connection, [view.id for view in views])
     jobs = recordings.backfills(connection, [view.id for view in views])
     positions = recordings.queue_positions(connection)
-    cells = points.progress(connection, {one.series_id for lines in series.values() for one in lines})
+    cells = points.progress(
+        connection,
+        {one.series_id for lines in series.values() for one in lines},
+        operation.reads.removed,
+    )
     found: list[Item] = []
     for view in views:
         for place, line in enumerate(series[view.id]):

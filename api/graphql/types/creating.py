@@ -8,6 +8,7 @@ from api.commands.errors import ApiError, Code, InputRefused
 from api.commands.insights import check_query, insight_created, names_in, notices_in, scope_problem
 from api.graphql import ids
 from api.graphql.operation import Operation
+from api.graphql.types.admin import require_creator
 from api.graphql.types.info import Info, operation_of
 from api.graphql.types.insights import view_source
 from api.graphql.writing import earlier, event_of, key_of, write
@@ -16,6 +17,8 @@ from projections.insights.queries import View
 from projections.repositories import queries as repository_queries
 from schemas.events import InsightCreated, InsightDeleted, SeriesKind
 from schemas.ids import aggregate_id
+from streams.insights.plan import Definition, scopes_of
+from streams.insights.scope import Repository
 from streams.search.query import QueryError, parse
 
 query = QueryType()
@@ -66,7 +69,7 @@ def resolve_create(_: object, info: Info, input: dict[str, object]) -> dict[str,
         created_at=operation.now,
         repository_ids={name: known[name] for name in wanted if name in known},
     )
-    notices = notices_in(payload)
+    notices = [*notices_in(payload), *_without_repository(operation, payload)]
     existing = None if key is None else queries.view(connection, insight_id)
     if existing is not None:
         _check_same(operation, existing, payload)
@@ -97,10 +100,43 @@ def resolve_delete(_: object, info: Info, id: str) -> dict[str, object]:  # noqa
     operation, insight_id = operation_of(info), ids.insight_id_of(id)
     event = event_of(info, InsightDeleted(insight_id=insight_id))
     if earlier(info, event, identity=id) is None:
-        if queries.view(operation.reads.snapshot.connection, insight_id) is None:
+        before = queries.view(operation.reads.snapshot.connection, insight_id)
+        if before is None:
             raise ApiError(Code.NOT_FOUND, "There is no such insight.", field="id", id=id)
+        require_creator(info, before.creator)
         write(info, event, identity=id)
     return {}
+
+
+def _without_repository(operation: Operation, payload: InsightCreated) -> list[dict[str, object]]:
+    """A notice for each line whose scope holds no repository that is followed: the planner's own rule."""
+    definition = Definition(
+        insight_id=payload.insight_id,
+        creator=payload.creator,
+        created_at=payload.created_at,
+        frames=payload.frames,
+        series=tuple(payload.series),
+    )
+    followed = [
+        Repository(one.id, one.name, one.fork, one.archived)
+        for one in repository_queries.all_repositories(operation.reads.snapshot.connection)
+        if one.removed_at is None
+    ]
+    covered = {
+        one.series_id
+        for scope in scopes_of(definition, followed)
+        if scope.repositories
+        for one in scope.series
+    }
+    return [
+        {
+            "field": f"dataSeries[{index}].repositoryScope",
+            "query": one.query,
+            "message": "no repository that is followed is in its scope: nothing is counted until one is added, or another scope is given",
+        }
+        for index, one in enumerate(payload.series)
+        if one.series_id not in covered
+    ]
 
 
 def _check_same(operation: Operation, existing: View, payload: InsightCreated) -> None:

@@ -2,6 +2,7 @@
 
 from ariadne import ObjectType, QueryType
 
+from api.commands.errors import InputRefused
 from api.event_status import EventStatus, Publication, event_status
 from api.graphql.types.info import Info, operation_of
 
@@ -18,7 +19,15 @@ def resolve_status(
     id: str,  # noqa: A002 - as the event calls it
     min_position: list[str] | None = None,
 ) -> EventStatus | None:
-    return event_status(operation_of(info).reads.snapshot.connection, source, id)
+    for field, text in (("source", source), ("id", id)):
+        if "\0" in text:
+            raise InputRefused(
+                field,
+                f"the {field} has a NUL character: no event has such a one",
+                remedy="Give it as the event has it.",
+            )
+    operation = operation_of(info)
+    return event_status(operation.reads.snapshot.connection, source, id, everything=operation.user.site_admin)
 
 
 @status_type.field("type")

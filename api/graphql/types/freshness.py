@@ -9,6 +9,7 @@ from ariadne import QueryType
 from api.commands.errors import InputRefused
 from api.graphql.operation import ALL_PROJECTIONS, Operation
 from api.graphql.types.info import Info, operation_of
+from projections.chosen import ChosenGeneration
 
 query = QueryType()
 
@@ -26,6 +27,8 @@ class AsOf(msgspec.Struct, frozen=True, kw_only=True):
     """``AsOf``."""
 
     projection: str
+    generation: int
+    replayed_until: datetime | None
     applied_up_to: datetime | None
     behind: bool | None
     positions: list[Applied]
@@ -38,9 +41,12 @@ def as_of(operation: Operation, projections: Collection[str]) -> list[AsOf]:
     answers = []
     for name in sorted(projections):
         positions = snapshot.applied.get(name, ())
+        generation = snapshot.generations[name]
         answers.append(
             AsOf(
                 projection=name,
+                generation=generation.number,
+                replayed_until=generation.until if isinstance(generation, ChosenGeneration) else None,
                 applied_up_to=fresh[name].applied_up_to,
                 behind=fresh[name].behind,
                 positions=[

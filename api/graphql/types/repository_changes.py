@@ -1,6 +1,6 @@
 """Mutations of repositories: follow one, describe it anew, rename it, follow it no longer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from ariadne import MutationType
@@ -9,6 +9,7 @@ from api.commands.errors import ApiError, Code, InputRefused
 from api.commands.repositories import new_name, registration
 from api.graphql import ids
 from api.graphql.operation import Operation
+from api.graphql.types.admin import require_site_admin
 from api.graphql.types.info import Info, operation_of
 from api.graphql.writing import earlier, event_of, write
 from projections.repositories import queries
@@ -28,6 +29,7 @@ mutation = MutationType()
 
 @mutation.field("addRepository")
 def resolve_add(_: object, info: Info, input: dict[str, object]) -> dict[str, object]:  # noqa: A002
+    require_site_admin(info)
     operation = operation_of(info)
     payload = registration(
         name=_text(input.get("name")),
@@ -38,10 +40,16 @@ def resolve_add(_: object, info: Info, input: dict[str, object]) -> dict[str, ob
         private=bool(input.get("private")),
     )
     identity = ids.repository_node_id(payload.repository_id)
-    event = event_of(info, payload)
-    before = earlier(info, event, identity=identity)
+    wishes = [payload]
+    named = operation.reads.repositories.get(payload.repository_id)
+    if named is not None and named.name != payload.name and _is_derived(input):
+        # Nobody chose this name: it follows from where the clone lies, and somebody has chosen another one since.
+        wishes.append(msgspec.structs.replace(payload, name=named.name))
+    before = _said_before(info, wishes, identity)
     if before is not None:
-        return _answer(operation, payload.repository_id, before.position)
+        return _answer(operation, payload.repository_id, before)
+    payload = wishes[-1]
+    event = event_of(info, payload)
     connection = operation.reads.snapshot.connection
     known = queries.by_ids(connection, [payload.repository_id]).get(payload.repository_id)
     if known is not None and known.removed_at is None and _same(known, payload):
@@ -50,8 +58,27 @@ def resolve_add(_: object, info: Info, input: dict[str, object]) -> dict[str, ob
     return _answer(operation, payload.repository_id, write(info, event, identity=identity).position)
 
 
+def _is_derived(given: Mapping[str, object]) -> bool:
+    return bool(given.get("name_is_derived")) or not given.get("name")
+
+
+def _said_before(info: Info, wishes: Sequence[RepositoryRegistered], identity: str) -> Position | None:
+    """Where one of the ``wishes`` was said with this request's key. Raises InputRefused when it was used for none of them."""
+    for place, wish in enumerate(wishes, start=1):
+        try:
+            before = earlier(info, event_of(info, wish), identity=identity)
+        except InputRefused:
+            if place == len(wishes):
+                raise
+            continue
+        if before is not None:
+            return before.position
+    return None
+
+
 @mutation.field("removeRepository")
 def resolve_remove(_: object, info: Info, repository: str) -> dict[str, object]:
+    require_site_admin(info)
     _changed(
         info, repository, RepositoryRemoved(repository_id=ids.repository_id_of(repository, "repository"))
     )
@@ -60,6 +87,7 @@ def resolve_remove(_: object, info: Info, repository: str) -> dict[str, object]:
 
 @mutation.field("renameRepository")
 def resolve_rename(_: object, info: Info, repository: str, name: str) -> dict[str, object]:
+    require_site_admin(info)
     identity = ids.repository_id_of(repository, "repository")
     payload = RepositoryRenamed(repository_id=identity, name=new_name(name))
     return _answer(operation_of(info), identity, _changed(info, repository, payload, free_name=payload.name))
@@ -81,6 +109,7 @@ def resolve_refresh(_: object, info: Info, repository: str) -> dict[str, object]
 
 @mutation.field("updateRepository")
 def resolve_update(_: object, info: Info, repository: str, input: dict[str, object]) -> dict[str, object]:  # noqa: A002
+    require_site_admin(info)
     identity = ids.repository_id_of(repository, "repository")
     payload = _update(identity, input)
     return _answer(operation_of(info), identity, _changed(info, repository, payload))

@@ -315,7 +315,7 @@ def _loading(operation: Operation, view: ViewSource, one: SeriesDefinition) -> b
     if not view.row.planned:
         return True
     if columns is not None:
-        return columns.awaited_cells > 0
+        return columns.open_cells > 0
     return _applied(operation, "series_points") < _applied(operation, "insights")
 
 

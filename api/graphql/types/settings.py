@@ -3,6 +3,7 @@
 from ariadne import MutationType, ObjectType, QueryType
 
 from api.commands.errors import InputRefused
+from api.graphql.types.admin import require_site_admin
 from api.graphql.types.info import Info, operation_of
 from api.graphql.writing import earlier, event_of, write
 from projections.settings import queries
@@ -22,6 +23,7 @@ def resolve_settings(_: object, info: Info, min_position: list[str] | None = Non
 
 @mutation.field("changeSiteSetting")
 def resolve_change(_: object, info: Info, key: str, value: float | None = None) -> dict[str, object]:
+    require_site_admin(info)
     operation = operation_of(info)
     check(key, value)
     event = event_of(info, SettingsChanged(key=key, value=value, changed_by=operation.user.name))
@@ -38,7 +40,11 @@ def check(key: str, value: float | None) -> None:
             "key", f"there is no setting {key!r}", remedy="Name one of " + ", ".join(sorted(BY_KEY)) + "."
         )
     if value is not None and not setting.least <= value <= setting.most:
-        raise InputRefused("value", f"has to lie between {setting.least:g} and {setting.most:g}")
+        raise InputRefused(
+            "value",
+            f"{key} has to lie between {setting.least:g} and {setting.most:g}",
+            remedy=f"Give such a number ({setting.help}), or give the default back: millstream settings unset {key}.",
+        )
 
 
 @setting_type.field("key")

@@ -35,7 +35,12 @@ def parse(text: str, default_pattern_type: PatternType | str = PatternType.LITER
 
     ``patternType:`` in the text overrides ``default_pattern_type``.
     """
-    default = PatternType(default_pattern_type)
+    node, pattern_type = syntax_tree(text, PatternType(default_pattern_type))
+    return validated(text, node, pattern_type, notices_of(text, node))
+
+
+def syntax_tree(text: str, default: PatternType) -> tuple[Node, PatternType]:
+    """The tree, its fields not looked at yet, and the pattern type that holds. Raises QueryError."""
     if len(text) > MAX_QUERY_LENGTH:
         raise QueryError(
             f"the query is longer than {MAX_QUERY_LENGTH} characters", text=text, position=MAX_QUERY_LENGTH
@@ -44,7 +49,7 @@ def parse(text: str, default_pattern_type: PatternType | str = PatternType.LITER
     stated = pattern_type_of(text, node)
     if stated is not None and stated is not default:
         node = _syntax_tree(text, stated)
-    return validated(text, node, stated or default, notices_of(text, node))
+    return node, stated or default
 
 
 def _syntax_tree(text: str, pattern_type: PatternType) -> Node:

@@ -21,7 +21,7 @@ def pattern_type_of(text: str, node: Node) -> PatternType | None:
     """What ``patternType:`` says, if it stands in the query. Raises QueryError for a value not built."""
     for leaf in walk(node):
         if isinstance(leaf, Parameter) and leaf.field is Field.PATTERN_TYPE:
-            return _value(text, leaf, values.pattern_type)
+            return value_of(text, leaf, values.pattern_type)
     return None
 
 
@@ -34,11 +34,11 @@ def validated(text: str, node: Node, pattern_type: PatternType, notices: tuple[s
             check_pattern(text, leaf)
         else:
             _check_parameter(text, leaf, pattern_type)
-            _check_repeated(text, leaf, seen)
-    _check_content_once(text, node)
-    _check_scope(text, node)
+            check_repeated(text, leaf, seen)
+    check_content_once(text, node)
+    check_scope(text, node)
     _check_types(text, [leaf for leaf in leaves if isinstance(leaf, Parameter) and leaf.field is Field.TYPE])
-    _check_repositories(text, node)
+    check_repositories(text, node)
     globals_ = {leaf.field: leaf for leaf in leaves if isinstance(leaf, Parameter)}
 
     def read(field: Field, convert: Callable[[str], T]) -> T | None:
@@ -68,8 +68,8 @@ def check_pattern(text: str, pattern: Pattern) -> None:
         parted = len(pattern.pieces) > 1
         for piece in pattern.pieces:
             if piece.is_regexp:
-                _check_regexp(text, piece.text, pattern.span, parted=parted)
-        _check_regexp(text, regex.source_of(pattern.pieces), pattern.span)
+                check_regexp(text, piece.text, pattern.span, parted=parted)
+        check_regexp(text, regex.source_of(pattern.pieces), pattern.span)
 
 
 def _check_parameter(text: str, leaf: Parameter, pattern_type: PatternType) -> None:
@@ -94,30 +94,30 @@ def _check_parameter(text: str, leaf: Parameter, pattern_type: PatternType) -> N
         )
     match leaf.field:
         case Field.REPO | Field.FILE:
-            _check_predicate(text, leaf)
-            _check_regexp(text, leaf.value, leaf.value_span)
+            check_predicate(text, leaf)
+            check_regexp(text, leaf.value, leaf.value_span)
         case Field.CONTENT:
             if pattern_type is PatternType.REGEXP:
-                _check_regexp(text, leaf.value, leaf.value_span)
+                check_regexp(text, leaf.value, leaf.value_span)
         case Field.LANG:
-            _value(text, leaf, _language)
+            value_of(text, leaf, _language)
         case Field.TYPE:
-            _value(text, leaf, values.result_type)
+            value_of(text, leaf, values.result_type)
         case Field.CASE:
-            _value(text, leaf, values.boolean)
+            value_of(text, leaf, values.boolean)
         case Field.COUNT:
-            _value(text, leaf, values.count_limit)
+            value_of(text, leaf, values.count_limit)
         case Field.TIMEOUT:
-            _value(text, leaf, values.timeout_s)
+            value_of(text, leaf, values.timeout_s)
         case Field.FORK | Field.ARCHIVED:
-            _value(text, leaf, values.yes_no_only)
+            value_of(text, leaf, values.yes_no_only)
         case Field.PATTERN_TYPE:
-            _value(text, leaf, values.pattern_type)
+            value_of(text, leaf, values.pattern_type)
         case _:
             raise QueryError(f"{rule.shown}: is not built yet", text=text, position=leaf.span.start)
 
 
-def _check_predicate(text: str, leaf: Parameter) -> None:
+def check_predicate(text: str, leaf: Parameter) -> None:
     found = _PREDICATE.match(leaf.value)
     start = leaf.value_span.start
     if found is not None and found[1].lower() in _PREDICATES[leaf.field]:
@@ -137,7 +137,7 @@ def _check_predicate(text: str, leaf: Parameter) -> None:
         )
 
 
-def _check_repeated(text: str, leaf: Parameter, seen: dict[Field, Parameter]) -> None:
+def check_repeated(text: str, leaf: Parameter, seen: dict[Field, Parameter]) -> None:
     rule = RULES[leaf.field]
     if rule.repeatable or leaf.field in (Field.CONTENT, Field.CASE):
         return
@@ -151,7 +151,7 @@ def _check_repeated(text: str, leaf: Parameter, seen: dict[Field, Parameter]) ->
     seen[leaf.field] = leaf
 
 
-def _check_content_once(text: str, node: Node) -> None:
+def check_content_once(text: str, node: Node) -> None:
     """``content:`` and ``case:`` once in each conjunction, so that no second one is lost unseen."""
     for inner in walk(node):
         if not isinstance(inner, And):
@@ -170,7 +170,7 @@ def _check_content_once(text: str, node: Node) -> None:
             seen.add((leaf.field, leaf.negated))
 
 
-def _check_scope(text: str, node: Node) -> None:
+def check_scope(text: str, node: Node) -> None:
     for inner in walk(node):
         if not isinstance(inner, Or):
             continue
@@ -198,7 +198,7 @@ def _check_types(text: str, leaves: list[Parameter]) -> None:
         )
 
 
-def _check_repositories(text: str, node: Node) -> None:
+def check_repositories(text: str, node: Node) -> None:
     """An OR is either all about repositories or not at all: they are chosen before anything is counted."""
     for inner in walk(node):
         if not isinstance(inner, Or):
@@ -216,7 +216,7 @@ def _check_repositories(text: str, node: Node) -> None:
             )
 
 
-def _check_regexp(text: str, source: str, span: Span, *, parted: bool = False) -> None:
+def check_regexp(text: str, source: str, span: Span, *, parted: bool = False) -> None:
     problem = regex.problem(source)
     if problem is None:
         return
@@ -243,7 +243,7 @@ def _language(value: str) -> str:
     return name
 
 
-def _value(text: str, leaf: Parameter, convert: Callable[[str], T]) -> T:
+def value_of(text: str, leaf: Parameter, convert: Callable[[str], T]) -> T:
     try:
         return convert(leaf.value)
     except ValueError as error:

@@ -133,4 +133,53 @@ OPERATIONS: dict[str, str] = {
     """,
     "the version of the site": "query Version { site { productVersion } }",
     "who am I": "query CurrentUser { currentUser { id username siteAdmin } }",
+    "uploads of a repository and one of them": """
+        query LsifUploads($repoName: String!, $id: ID!, $first: Int) {
+          repository(name: $repoName) {
+            lsifUploads(first: $first) {
+              nodes { ...Upload }
+              totalCount
+              pageInfo { endCursor hasNextPage }
+            }
+          }
+          node(id: $id) { __typename ... on LSIFUpload { ...Upload } ... on PreciseIndex { ...Index } }
+        }
+        fragment Upload on LSIFUpload {
+          id inputCommit inputRoot inputIndexer state failure isLatestForRepo uploadedAt startedAt finishedAt placeInQueue
+          projectRoot { path repository { name url } commit { oid abbreviatedOID } }
+          indexer { key name }
+        }
+        fragment Index on PreciseIndex {
+          id inputCommit inputRoot inputIndexer preciseState: state failure queuedAt uploadedAt processingStartedAt
+          processingFinishedAt placeInQueue indexer { key name }
+          auditLogs {
+            logTimestamp reason operation changedColumns { column old new } uploadId inputCommit inputRoot inputIndexer uploadedAt
+          }
+        }
+    """,
+    "precise indexes, filtered": """
+        query PreciseIndexes($repo: ID, $states: [PreciseIndexState!], $query: String, $first: Int, $after: String) {
+          preciseIndexes(repo: $repo, states: $states, query: $query, indexerKey: "scip-go", first: $first, after: $after) {
+            nodes { id state inputCommit }
+            totalCount
+            pageInfo { endCursor hasNextPage }
+          }
+        }
+    """,
+    "delete an upload": """
+        mutation Delete($id: ID!) { deleteLSIFUpload(id: $id) { alwaysNil } deletePreciseIndex(id: $id) { alwaysNil } }
+    """,
+    "try out the actions of a code monitor, and let its trigger look again": """
+        mutation TryOut(
+          $namespace: ID!, $description: String!, $trigger: ID!,
+          $email: MonitorEmailInput!, $webhook: MonitorWebhookInput!, $slackWebhook: MonitorSlackWebhookInput!
+        ) {
+          triggerTestEmailAction(namespace: $namespace, description: $description, email: $email) { alwaysNil }
+          triggerTestWebhookAction(namespace: $namespace, description: $description, webhook: $webhook) { alwaysNil }
+          triggerTestSlackWebhookAction(namespace: $namespace, description: $description, slackWebhook: $slackWebhook) {
+            alwaysNil
+          }
+          resetTriggerQueryTimestamps(id: $trigger) { alwaysNil }
+        }
+    """,
 }

@@ -13,7 +13,10 @@ from api.graphql.schema import executable_schema
 from tests.contract.api.operations import OPERATIONS
 
 LIMITS = OperationLimits()
-VARIABLES = {"id": "x", "query": "repo:x", "input": {}, "repoName": "host/x"}
+VARIABLES = {
+    **{"id": "x", "query": "repo:x", "input": {}, "repoName": "host/x"},
+    **{"namespace": "u", "description": "d", "trigger": "t", "email": {}, "webhook": {}, "slackWebhook": {}},
+}
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))

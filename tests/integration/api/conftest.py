@@ -13,7 +13,10 @@ from api.app import create_app
 from api.auth.tokens import admin_token
 from infra.installation import set_up
 from infra.kafka.producer import Publisher
+from infra.postgres.connect import engine as make_engine
+from infra.postgres.role import Role
 from infra.settings import Settings
+from projections.reading import Reader
 from tests.stack import StackUnderTest
 from tests.support.projecting import settings_for
 from tests.support.projectors import eventually, projector_running
@@ -91,6 +94,16 @@ def publisher(settings: Settings) -> Iterator[Publisher]:
     """Says what agents would say."""
     with Publisher(settings) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def reader(settings: Settings) -> Iterator[Reader]:
+    """Reads what is projected, as a worker does."""
+    database = make_engine(settings, Role.WORKER, pool_size=2, name="test")
+    made = Reader(database)
+    yield made
+    made.close()
+    database.dispose()
 
 
 @pytest.fixture(scope="module")

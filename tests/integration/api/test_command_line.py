@@ -87,3 +87,88 @@ def test_a_repository_is_updated_renamed_and_removed(api: Api) -> None:
     assert f"{new}: removed" in run("repo", "remove", new, "--yes").stdout
     assert api.ask("query R($n: String!) { repository(name: $n) { id } }", {"n": new})["repository"] is None
     assert "is followed" in run("repo", "remove", new, "--yes", expect=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong", "remedy"),
+    [
+        (
+            ("settings", "set", "insights.query.worker.rateLimit", "-5"),
+            "has to lie between",
+            "settings unset",
+        ),
+        (
+            ("settings", "set", "insights.query.worker.rateLimit", "many"),
+            "'many' is no number",
+            "settings list",
+        ),
+        (
+            ("settings", "set", "insights.query.worker.rateLimit", "nan"),
+            "'nan' is no number",
+            "settings unset",
+        ),
+        (("settings", "set", "no.such.key", "5"), "there is no setting 'no.such.key'", "Name one of"),
+        (
+            ("insight", "create", "--title", " ", "--query", "q"),
+            "a title is required",
+            "Give the chart a title",
+        ),
+        (
+            ("insight", "create", "--title", "T", "--query", "q", "--frames", "0"),
+            "0 points",
+            "from 1 to 1000",
+        ),
+        (
+            ("insight", "create", "--title", "T", "--query", "q", "--repo", "nope/nope"),
+            "repositories not found: nope/nope",
+            "millstream repo list",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_and_what_to_do(
+    api: Api, arguments: tuple[str, ...], wrong: str, remedy: str
+) -> None:
+    refused = run(*arguments, expect=1)
+    assert wrong in refused.stderr
+    (todo,) = [line for line in refused.stderr.splitlines() if line.startswith("what to do: ")]
+    assert remedy in todo
+
+
+def test_a_scope_without_a_repository_is_warned_of(api: Api) -> None:
+    done = run("insight", "create", "--title", "Nowhere", "--query", "q repo:^nobody/has/this$")
+    assert "no repository that is followed is in its scope" in done.stderr
+    api.ask(ADD, {"input": {"name": "git.example.com/cli/somewhere", "cloneUrl": "https://x.invalid/a.git"}})
+    here = run("insight", "create", "--title", "Somewhere", "--query", "q repo:cli/somewhere")
+    assert "in its scope" not in here.stderr
+
+
+def test_what_has_nothing_to_do_says_so(api: Api) -> None:
+    create(api, "Idle", "idle query")
+    assert "was not paused: nothing was changed" in run("insight", "resume", "Idle").stdout
+    assert "there is nothing to ask for again" in run("insight", "retry", "Idle").stdout
+    assert "The past of Idle is paused." in run("insight", "pause", "Idle").stdout
+    assert "was paused already" in run("insight", "pause", "Idle").stdout
+    assert "The past of Idle goes on." in run("insight", "resume", "Idle").stdout
+
+
+def test_a_renamed_repository_keeps_its_name_when_its_place_is_added_again(api: Api) -> None:
+    url = "https://git.example.com/cli/twice.git"
+    first = api.ask(ADD, {"input": {"cloneUrl": url}})["addRepository"]["repository"]
+    run("repo", "rename", first["name"], "git.example.com/cli/chosen")
+    for given in (
+        {"cloneUrl": url},
+        {"cloneUrl": url, "name": first["name"], "nameIsDerived": True},
+        {"cloneUrl": url, "archived": True},
+    ):
+        again = api.ask(ADD, {"input": given})["addRepository"]["repository"]
+        assert again == {"id": first["id"], "name": "git.example.com/cli/chosen"}
+    named = api.ask(ADD, {"input": {"cloneUrl": url, "name": first["name"]}})
+    assert named["addRepository"]["repository"]["name"] == first["name"], "somebody chose it"
+
+
+def test_a_status_with_a_nul_is_an_error_that_says_so(api: Api) -> None:
+    asked = "query S($source: String!, $id: String!) { eventStatus(source: $source, id: $id) { state } }"
+    for variables in ({"source": "//a", "id": "x\0y"}, {"source": "/\0/a", "id": "x"}):
+        error = api.error(asked, variables)
+        assert error["extensions"]["code"] == "INVALID_INPUT"
+        assert "NUL" in error["message"]

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from projections.reading import Reader
 from schemas.ids import repository_id
 from schemas.topics import Topic
 from tests.integration.api.conftest import BASE, Api
+from tests.support.environ import program_environ
 
 SITE = {"query": "{ site { productVersion } }"}
 NEW_TYPE = "application/graphql-response+json"
@@ -203,17 +203,9 @@ def test_a_dead_letter_is_rejected_with_its_reason(api: Api, publisher: Publishe
 
 def run(api: Api, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """One ``millstream`` command in this installation."""
-
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
-    environ = {
-        **kept,
-        "MILLSTREAM_HOME": str(api.settings.home),
-        "MILLSTREAM_KAFKA_BOOTSTRAP": api.settings.kafka_bootstrap,
-        "MILLSTREAM_DATABASE_URL": api.settings.database_url.get_secret_value(),
-    }
     return subprocess.run(
         [sys.executable, "-m", "api.cli.main", *arguments],
-        env=environ,
+        env=program_environ(api.settings),
         capture_output=True,
         text=True,
         timeout=120,

@@ -71,7 +71,8 @@ def test_unknown_repositories_are_refused_by_name(api: Api, repositories: dict[s
     refused = api.error(
         CREATE, {"input": definition("Scoped", "q", repositories=[known, "git.example.com/none"])}
     )
-    assert refused["message"] == "repositories not found"
+    assert refused["message"] == "repositories not found: git.example.com/none"
+    assert "repo add" in refused["extensions"]["remedy"]
     assert refused["extensions"]["repositories"] == ["git.example.com/none"]
 
 

@@ -142,7 +142,7 @@ def test_nobody_waits_for_what_a_removed_repository_owes(api: Api, publisher: Pu
 
     assert loading(came, stays, planned(view, [staying, leaving], FIRST, FIRST + 1)) == (True, True, 2)
     assert loading(counted) == (True, True, 1)
-    assert loading(RepositoryRemoved(repository_id=leaving)) == (False, False, 1), "the cell is open still"
+    assert loading(RepositoryRemoved(repository_id=leaving)) == (False, False, 0), "nobody counts it any more"
     assert loading(came) == (True, True, 1), "it is counted after all"
     assert loading(RepositoryRemoved(repository_id=staying)) == (True, True, 1)
 

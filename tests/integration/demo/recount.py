@@ -12,7 +12,21 @@ from infra.postgres.role import Role
 from infra.settings import Settings
 from schemas.codec import decode
 from schemas.envelope import Event, Record
-from schemas.events import BackfillPlanned, InsightCreated, RecordingRequested, SearchCompleted
+from schemas.events import (
+    ActionRequested,
+    ActionSucceeded,
+    BackfillPlanned,
+    InsightCreated,
+    MonitorCreated,
+    RecordingRequested,
+    RepositoryPushed,
+    SearchCompleted,
+    TriggerEvaluated,
+    TriggerFired,
+    UploadIndexed,
+    UploadPublished,
+    UploadStateChanged,
+)
 from schemas.grid import Interval
 from schemas.topics import Topic
 
@@ -105,3 +119,73 @@ def table_values(settings: Settings, series: list[str]) -> dict[tuple[str, datet
             (series,),
         ).fetchall()
     return {(series_id, time): int(value) for series_id, time, value in rows}
+
+
+@dataclass(slots=True)
+class Told:
+    """What the topics say about one delivery and one upload: (type, position), in the order of the broker."""
+
+    delivery: list[tuple[str, str]] = field(default_factory=list)
+    pushed_tip: str | None = None
+    results: list[str] = field(default_factory=list)
+    """Commits that the evaluated run found."""
+    upload: list[tuple[str, str]] = field(default_factory=list)
+    published_commit: str = ""
+    monitors: set[int] = field(default_factory=set)
+    """Every monitor that was ever created."""
+
+
+def told_of(settings: Settings, delivery_id: str, upload_id: int) -> Told:
+    """Read what lies on the topics of monitors, runs, work and uploads; the way back from a delivery is that of the causes."""
+    topics = (Topic.MONITORS, Topic.TRIGGERS, Topic.WORK_INTERACTIVE, Topic.REPOSITORIES, Topic.UPLOADS)
+    records = [record for topic in topics for record in every_record(settings, topic)]
+    records.sort(key=lambda record: (record.timestamp_ms, record.topic, record.partition, record.offset))
+    events: dict[str, tuple[Event, Record]] = {}
+    for record in records:
+        event = decode(record)
+        assert isinstance(event, Event), event
+        events.setdefault(event.id, (event, record))
+    found = Told()
+    on_the_way = {
+        event.id
+        for event, _ in events.values()
+        if isinstance(event.data, ActionRequested) and event.data.delivery_id == delivery_id
+    }
+    assert len(on_the_way) == 1, "one delivery is asked for once"
+    on_the_way |= {
+        event.id
+        for event, _ in events.values()
+        if isinstance(event.data, ActionSucceeded) and event.causation_id in on_the_way
+    }
+    before = 0
+    while len(on_the_way) > before:
+        before = len(on_the_way)
+        on_the_way |= {
+            event.causation_id
+            for name in list(on_the_way)
+            for event in [events[name][0]]
+            if event.causation_id in events
+        }  # fmt: skip
+    moments = {
+        event.data.moment for event, _ in events.values() if event.id in on_the_way and isinstance(event.data, TriggerEvaluated)
+    }  # fmt: skip
+    for event, record in events.values():
+        place = (event.type.name.removeprefix("millstream."), str(record.position))
+        data = event.data
+        fired = isinstance(data, TriggerFired) and data.moment in moments and event.causation_id in on_the_way
+        if event.id in on_the_way or fired:
+            found.delivery.append(place)
+        if event.id in on_the_way and isinstance(data, RepositoryPushed):
+            found.pushed_tip = data.tip
+        if event.id in on_the_way and isinstance(data, TriggerEvaluated):
+            found.results = [one.commit for outcome in data.outcomes for one in outcome.results]
+        if isinstance(data, MonitorCreated):
+            found.monitors.add(data.monitor_id)
+        if (
+            isinstance(data, UploadStateChanged | UploadIndexed | UploadPublished)
+            and data.upload_id == upload_id
+        ):
+            found.upload.append(place)
+            if isinstance(data, UploadPublished):
+                found.published_commit = data.commit
+    return found

@@ -6,47 +6,22 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
 
 from api.demo.figures import Figures
 from infra.embedded.stack import read_endpoints, start
-from infra.settings import Settings, load_settings
-from tests.integration.demo.recount import Recount, recount, table_values
-from tests.integration.demo.running import Run, command, environment, processes_of, run_demo
+from tests.integration.demo.recount import recount, table_values
+from tests.integration.demo.running import command, environment, processes_of, run_demo
+from tests.integration.demo.shown import Shown, settings_of, told_by
 from tests.unit.demo.repositories import make_repository
 
 OLD = datetime.now(UTC) - timedelta(days=200)
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Two runs in one home, and what topics and tables say after each."""
-
-    home: Path
-    folder: Path
-    first: Run
-    second: Run
-    first_recount: Recount
-    second_recount: Recount
-    tables: dict[tuple[str, datetime], int]
-
-    @property
-    def figures(self) -> Figures:
-        assert self.first.figures is not None
-        return self.first.figures
-
-
-def settings_of(home: Path) -> Settings:
-    """Settings of the stack that runs in this home."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MILLSTREAM_HOME", str(home))
-        return load_settings()
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +39,12 @@ def shown() -> Iterator[Shown]:
         with start(home, report=lambda line: None):
             first_recount = recount(settings_of(home), insight_id)
             tables = table_values(settings_of(home), first_recount.series)
+            told = [told_by(first, home)]
         second = run_demo(home, folder)
         with start(home, report=lambda line: None):
             second_recount = recount(settings_of(home), insight_id)
-        yield Shown(home, folder, first, second, first_recount, second_recount, tables)
+            told.append(told_by(second, home))
+        yield Shown(home, folder, first, second, first_recount, second_recount, tables, told)
     finally:
         assert processes_of(place / "home") == []
         shutil.rmtree(place, ignore_errors=True)
@@ -140,6 +117,78 @@ def test_last_point_follows_commits_and_the_killed_projector_comes_back(shown: S
     assert shown.second.figures.present.moved is not None
     assert shown.figures.present.recovered is not None
     assert shown.second.figures.present.moved.before == shown.figures.present.recovered.moved.after
+
+
+def test_monitor_caught_the_commit_and_its_webhook_is_what_the_topics_hold(shown: Shown) -> None:
+    for run, told in zip((shown.first, shown.second), shown.told, strict=True):
+        assert run.figures is not None
+        present = run.figures.present
+        assert present is not None
+        assert present.moved is not None
+        assert present.caught is not None
+        caught = present.caught
+        assert caught.commit == present.moved.commit == told.pushed_tip
+        assert told.results == [caught.commit]
+        assert [(link.event, link.position) for link in caught.chain] == told.delivery
+        assert [name for name, _ in told.delivery][-6:] == [
+            "repository.pushed",
+            "trigger.fired",
+            "trigger.dispatched",
+            "trigger.evaluated",
+            "action.requested",
+            "action.succeeded",
+        ]
+        assert 0 < caught.seconds < 30
+        assert f"webhook {caught.seconds:.2f} s after the commit, signature verified" in run.out
+        assert f"delivery {caught.delivery_id}" in run.out
+        assert f"{told.delivery[0][0]} at {told.delivery[0][1]} -> " in run.out
+        assert "-> trigger.evaluated -> action.requested -> action.succeeded" in run.out
+    assert len(shown.told[1].monitors) == 1, "the second run has found the monitor of the first"
+
+
+def test_upload_that_answers_at_head_is_what_the_topics_hold(shown: Shown) -> None:
+    for run, told in zip((shown.first, shown.second), shown.told, strict=True):
+        assert run.figures is not None
+        present = run.figures.present
+        assert present is not None
+        assert present.recovered is not None
+        assert present.uploaded is not None
+        uploaded = present.uploaded
+        assert uploaded.repository == present.recovered.moved.repository
+        assert uploaded.head == present.recovered.moved.commit
+        assert (uploaded.answers.input_commit, uploaded.answers.distance) == (uploaded.head, 0)
+        assert told.published_commit == uploaded.head
+        assert [(link.event, link.position) for link in uploaded.chain] == told.upload
+        assert [link.detail for link in uploaded.chain] == [
+            "to queued",
+            "to processing",
+            "",
+            "to completed",
+            "",
+        ]
+        assert uploaded.statistics.documents > 100
+        assert 0 < uploaded.completed_s <= uploaded.visible_s < 30
+        assert f"completed {uploaded.completed_s:.2f} s after its first byte" in run.out
+        assert f"visible at the tip after {uploaded.visible_s:.2f} s" in run.out
+        assert (
+            f"at HEAD {uploaded.head[:10]} answers upload {uploaded.upload_id} of millstream-demo-python"
+            in run.out
+        )
+    paths = subprocess.run(
+        [
+            "git",
+            "--git-dir",
+            str(shown.home / "samples" / "checkout.git"),
+            "ls-tree",
+            "-r",
+            "--name-only",
+            "main",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert uploaded.statistics.documents == sum(path.endswith(".py") for path in paths)
 
 
 def past(figures: Figures) -> list[tuple[str, list[float | None]]]:
@@ -269,6 +318,12 @@ def test_stays_until_interrupted_serves_the_page_and_stops_every_child(shown: Sh
                 break
         text = "".join(seen)
         assert demo.poll() is None, text
+        allowed = {
+            child.cmdline()[-1]: child.environ().get("MILLSTREAM_ACTION_ALLOWED_HOSTS")
+            for child in psutil.Process(demo.pid).children(recursive=True)
+            if "api.cli.main" in child.cmdline()
+        }
+        assert allowed == {"worker": "127.0.0.1", "projector": None, "api": None}, "only who delivers may"
         link = re.search(r"http://127\.0\.0\.1:\d+/login\?\S+", text)
         page = re.search(r"page +(http://\S+)", text)
         assert link is not None

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from infra.installation import set_up_database
 from infra.postgres.connect import connect, engine, release_advisory_lock, try_advisory_lock
 from infra.postgres.errors import DatabaseRefused, DatabaseUnreachable
-from infra.postgres.role import OWNER, SERVING, Role
+from infra.postgres.role import OPERATOR, OWNER, SERVING, Role
 from infra.postgres.roles import bootstrap
 from infra.postgres.runtime import metadata
 from infra.settings import Settings
@@ -95,6 +95,7 @@ def test_the_roles_are_what_they_have_to_be(ready: str) -> None:
     found = {row[0]: row[1:] for row in rows if row[0] != "millstream_admin"}
     assert found == {
         OWNER: (False, False, False, False, False),
+        OPERATOR: (False, False, False, False, False),
         "millstream_projector": (True, True, False, False, False),
         "millstream_worker": (True, True, False, False, False),
         "millstream_app": (True, False, False, False, False),

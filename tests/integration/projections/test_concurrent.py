@@ -27,6 +27,8 @@ NAMES = tuple(one.name for one in PROJECTIONS)
 PARTITIONS = 8
 """Of an embedded stack's topics that are keyed by repository."""
 BURST, ROUNDS = 3_000, 9
+LAST = 900_000
+"""The first repository of which nobody else says anything."""
 SEEDS = (21, 22, 23, 24, 25)
 
 
@@ -69,11 +71,11 @@ def test_projectors_that_come_and_go_leave_the_rows_of_a_clean_replay(
     first, second, third, fourth, fifth = (outgoing(history(seed)) for seed in SEEDS)
     with ProjectorProcess(settings) as one, ProjectorProcess(settings) as two:
         publisher.publish_all(first)
-        assert eventually(lambda: _assigned(one) and _assigned(two), 60.0)
+        assert eventually(lambda: _assigned(one) and _assigned(two), 180.0)
         publisher.publish_all(second)
         with ProjectorProcess(settings) as three:
             publisher.publish_all(third)
-            assert eventually(lambda: _assigned(three), 60.0)
+            assert eventually(lambda: _assigned(three), 180.0)
             assert one.stop() == 0
             publisher.publish_all(fourth)
             two.send(signal.SIGKILL)
@@ -112,6 +114,7 @@ def _verdicts(settings: Settings) -> set[str]:
     return {str(outcome) for (outcome,) in rows}
 
 
+@pytest.mark.alone
 def test_once_a_burst_of_thousands_is_visible_the_next_event_is_within_250_ms_in_most_rounds_and_the_median(
     settings: Settings, publisher: Publisher, reader: Reader
 ) -> None:
@@ -119,21 +122,31 @@ def test_once_a_burst_of_thousands_is_visible_the_next_event_is_within_250_ms_in
         _settle(publisher, reader)
         took_s = []
         for n in range(ROUNDS):
-            burst = publisher.publish([_result(1_000 + step, f"burst-{n}-{step}") for step in range(BURST)])
+            first = 10_000 * (n + 1)
+            burst = publisher.publish([_result(first + step, f"burst-{n}-{step}") for step in range(BURST)])
             # The flood is over; whatever the projector does for floods must not keep a single event waiting.
             assert reader.wait_for("series_points", burst, 60.0)
             began_s = time.monotonic()
-            (position,) = publisher.publish([_result(2_000, f"last-{n}")])
+            (position,) = publisher.publish([_result(LAST + n, f"last-{n}")])
             assert reader.wait_for("series_points", [position], 10.0)
+            assert _is_there(settings, LAST + n)
             took_s.append(time.monotonic() - began_s)
         assert process.stop() == 0
     assert statistics.median(took_s) < 0.25, took_s
     assert sum(one < 0.25 for one in took_s) >= 0.6 * ROUNDS, took_s
 
 
+def _is_there(settings: Settings, repository_id: int) -> bool:
+    with connect(settings, Role.PROJECTOR) as connection:
+        row = connection.execute(
+            "select value from series_points_g1.series_points where repo_id = %s", (repository_id,)
+        ).fetchone()
+    return row == (1.0,)
+
+
 def _settle(publisher: Publisher, reader: Reader) -> None:
     """The projector has its partitions and has caught up."""
-    positions = publisher.publish([_result(number, f"settle-{number}") for number in range(200)])
+    positions = publisher.publish([_result(1_000 + number, f"settle-{number}") for number in range(200)])
     assert reader.wait_for("series_points", positions, 60.0)
 
 

@@ -79,12 +79,31 @@ def test_a_frame_with_any_cell_is_a_point_flagged_while_others_are_open(place: P
     assert list(columns.incomplete) == [False, True, True]
     assert columns.reasons == {month(601): {NOT_COUNTED: 0}, month(602): {NOT_COUNTED: 0}}
     assert (columns.planned_cells, columns.done_cells, columns.open_cells) == (6, 4, 2)
-    assert columns.awaited_cells == 2
     with reader.snapshot(("series_points",)) as snapshot:
-        for removed, awaited in (([1], 2), ([2], 0), ([1, 2, 3], 0)):
+        for removed, open_cells in (([1], 2), ([2], 0), ([1, 2, 3], 0)):
             seen = queries.columns(snapshot.connection, [SERIES], removed)[SERIES]
-            assert (seen.open_cells, seen.awaited_cells) == (2, awaited)
-            assert (seen.values, seen.reasons) == (columns.values, columns.reasons), "the past stays"
+            assert (seen.open_cells, seen.planned_cells) == (open_cells, 4 + open_cells)
+            assert seen.values == columns.values, "the past stays"
+            assert seen.reasons == (columns.reasons if open_cells else {}), "nobody waits for the rest"
+
+
+def test_what_failed_in_a_removed_repository_is_not_held_against_the_chart(
+    place: Place, reader: Reader
+) -> None:
+    one, other = completed(result({600: 5, 601: 1, 602: 1})), completed(result({600: 0}), repository_id=2)
+    lost = failed(completed(result({}, covered=[(601, 603)]), repository_id=2), "not-cloned")
+    columns = _columns(place, reader, [_planned([1, 2]), one, other, lost])
+    assert (columns.failed_cells, list(columns.incomplete)) == (2, [False, True, True])
+    with reader.snapshot(("series_points",)) as snapshot:
+        seen = queries.columns(snapshot.connection, [SERIES], [2])[SERIES]
+        cells = queries.without_removed(queries.cells_of(snapshot.connection, [SERIES])[SERIES], {2})
+    assert (seen.failed_cells, seen.open_cells, seen.planned_cells) == (0, 0, 4)
+    assert (seen.values, list(seen.incomplete)) == (columns.values, [False, False, False])
+    assert [(cell.state, cell.reason) for cell in cells if cell.repository_id == 2] == [
+        ("complete", ""),
+        ("removed", "removed"),
+        ("removed", "removed"),
+    ]
 
 
 def test_missing_object_zero_and_never_planned_in_one_chart(place: Place, reader: Reader) -> None:

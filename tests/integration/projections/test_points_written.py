@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from projections.catalogue import SERIES_POINTS
 from projections.generations import Generation
 from projections.projection import Projection
+from projections.series_points import bulk as points_bulk
+from projections.series_points import gathering as points_gathering
 from projections.series_points.cells import rank
 from schemas.events import SearchCompleted, SeriesResult
 from tests.support.projecting import SERIES, Tables, completed, fold_into, foldings, month, result, tables_of
@@ -22,10 +24,28 @@ T = TypeVar("T")
 
 
 def _fold(place: Place, batches: Sequence[Sequence[SearchCompleted]]) -> Tables:
-    connection, generation = place(SERIES_POINTS)
+    """The tables, which are the same for one that looks every key up, for one that knows what it wrote, and for one that fills
+    tables without keys."""
     numbered = iter(foldings([one for batch in batches for one in batch]))
-    fold_into(connection, SERIES_POINTS, [[next(numbered) for _ in batch] for batch in batches])
-    return tables_of(connection, SERIES_POINTS, generation.schema_name)
+    events = [[next(numbered) for _ in batch] for batch in batches]
+    connection, generation = place(SERIES_POINTS)
+    fold_into(connection, SERIES_POINTS, events)
+    found = tables_of(connection, SERIES_POINTS, generation.schema_name)
+    names = ", ".join(table.name for table in SERIES_POINTS.metadata.sorted_tables)
+    connection.execute(f"truncate {names}".encode())
+    gatherer = points_gathering.begin(connection)
+    assert gatherer is not None, "the tables are empty"
+    fold_into(connection, gatherer, events)
+    assert tables_of(connection, SERIES_POINTS, generation.schema_name) == found
+    connection.execute(f"truncate {names}".encode())
+    with connection.transaction(force_rollback=True):  # which gives the keys back
+        for table in points_bulk.KEYLESS:
+            connection.execute(f"alter table {table} drop constraint {table}_pkey".encode())
+        fold_into(connection, points_bulk.begin(connection, fresh=True), events)
+        points_bulk.finish(connection)
+        points_bulk.finish(connection)
+        assert tables_of(connection, SERIES_POINTS, generation.schema_name) == found
+    return found
 
 
 def _points(tables: Tables) -> list[tuple[object, object]]:
@@ -182,3 +202,28 @@ def test_repositories_may_come_in_any_order(place: Place) -> None:
 
 def _cut(items: Sequence[T], size: int) -> list[Sequence[T]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def test_where_something_is_counted_every_key_is_looked_up(place: Place) -> None:
+    connection, _ = place(SERIES_POINTS)
+    fold_into(connection, SERIES_POINTS, [foldings([completed(result({600: 1}))])])
+    assert points_gathering.begin(connection) is None
+
+
+def test_what_was_taken_back_or_written_by_others_is_not_taken_for_new(place: Place) -> None:
+    connection, generation = place(SERIES_POINTS)
+    gatherer = points_gathering.begin(connection)
+    assert gatherer is not None
+    first, again, later = foldings([completed(result({600: value}), attempt=value) for value in (1, 2, 3)])
+    with connection.transaction(force_rollback=True), connection.cursor() as cursor:
+        gatherer.add([first])
+        gatherer.take()(cursor)
+    fold_into(connection, gatherer, [[first], [again]])
+    assert _points(tables_of(connection, SERIES_POINTS, generation.schema_name)) == [(month(600), 2.0)]
+    connection.execute("truncate series_points, series_coverage")
+    gatherer = points_gathering.begin(connection)
+    assert gatherer is not None
+    fold_into(connection, SERIES_POINTS, [[first]])
+    gatherer.forget()
+    fold_into(connection, gatherer, [[later]])
+    assert _points(tables_of(connection, SERIES_POINTS, generation.schema_name)) == [(month(600), 3.0)]

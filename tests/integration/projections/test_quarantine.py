@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import random
 import string
 import subprocess
@@ -32,6 +31,7 @@ from schemas.codec import decode
 from schemas.envelope import Event, Position, Record
 from schemas.events import RepositoryRegistered, RepositoryRenamed, SettingsChanged
 from tests.stack import StackUnderTest, fresh_database
+from tests.support.environ import program_environ
 from tests.support.projecting import event, settings_for
 from tests.support.projectors import eventually
 from tests.support.running import running
@@ -229,7 +229,7 @@ def test_a_projection_that_failed_leaves_the_others_of_its_process_running(
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
         cwd=Path(__file__).parents[3],
-        env=os.environ | _environ(settings),
+        env=_environ(settings),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -306,19 +306,14 @@ def _decoded(position: Position, row: tuple[object, ...]) -> Event:
 
 
 def _environ(settings: Settings) -> dict[str, str]:
-    return {
-        "MILLSTREAM_HOME": str(settings.home),
-        "MILLSTREAM_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-        "MILLSTREAM_DATABASE_URL": settings.database_url.get_secret_value(),
-        "MILLSTREAM_KAFKA_SESSION_TIMEOUT_MS": "6000",
-    }
+    return program_environ(settings, {"MILLSTREAM_KAFKA_SESSION_TIMEOUT_MS": "6000"})
 
 
 def _listed(settings: Settings) -> dict[str, object]:
     done = subprocess.run(
         [sys.executable, "-m", "api.cli.main", "projection", "list", "--json"],
         cwd=Path(__file__).parents[3],
-        env=os.environ | _environ(settings),
+        env=_environ(settings),
         capture_output=True,
         text=True,
         check=True,

@@ -4,11 +4,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import pytest
 from sqlalchemy import Engine, text
 
@@ -20,7 +19,7 @@ from infra.postgres.connect import connect, engine
 from infra.postgres.role import Role
 from infra.settings import Settings
 from projections.catalogue import REPOSITORIES, SERIES_POINTS
-from projections.generations import ensure_generation, live_generations, swap
+from projections.generations import ensure_generation
 from projections.lag import projection_lags
 from projections.projection import Projection
 from projections.reading import Reader
@@ -33,6 +32,7 @@ from schemas.envelope import Position
 from schemas.events import RepositoryPushed, RepositoryRegistered
 from schemas.topics import Topic
 from tests.stack import StackUnderTest, fresh_database
+from tests.support.environ import program_environ
 from tests.support.projecting import completed, event, result, settings_for
 from tests.support.projectors import eventually
 
@@ -76,13 +76,12 @@ def running(
     settings: Settings,
     projector: Engine,
     projection: Projection,
-    on_caught_up: Callable[[], None] | None = None,
 ) -> Iterator[Runner]:
     """A runner in a thread; what it raised is raised here."""
     stop = threading.Event()
     notifier = Notifier(settings)
     generation = ensure_generation(projector, projection)
-    runner = Runner(settings, projection, generation, notifier, stop, on_caught_up)
+    runner = Runner(settings, projection, generation, notifier, stop)
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -107,6 +106,7 @@ def _registered(number: int, name: str = "") -> RepositoryRegistered:
     return RepositoryRegistered(repository_id=number, name=name or f"local/r{number}", path=f"/r/{number}")
 
 
+@pytest.mark.alone
 def test_an_event_is_visible_soon_and_can_be_waited_for(
     settings: Settings, projector: Engine, publisher: Publisher, reader: Reader
 ) -> None:
@@ -270,13 +270,7 @@ sys.exit(run(load_settings(), ["repositories"]))
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=Path(__file__).parents[3],
-        env={
-            "PATH": "/usr/bin:/bin",
-            "MILLSTREAM_HOME": str(settings.home),
-            "MILLSTREAM_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-            "MILLSTREAM_DATABASE_URL": settings.database_url.get_secret_value(),
-            "MILLSTREAM_KAFKA_SESSION_TIMEOUT_MS": "6000",
-        },
+        env=program_environ(settings, {"MILLSTREAM_KAFKA_SESSION_TIMEOUT_MS": "6000"}),
         capture_output=True,
         text=True,
         timeout=60,
@@ -291,36 +285,6 @@ sys.exit(run(load_settings(), ["repositories"]))
         assert reader.wait_for("repositories", [position], 30.0)
     with reader.snapshot(("repositories",)) as snapshot:
         assert queries.by_ids(snapshot.connection, [1])[1].tip == "a" * 40
-
-
-def test_another_version_is_built_beside_and_swapped_when_it_has_caught_up(
-    settings: Settings, projector: Engine, publisher: Publisher, reader: Reader
-) -> None:
-    with running(settings, projector, REPOSITORIES):
-        assert reader.wait_for("repositories", publisher.publish([event(_registered(90))]), 30.0)
-    with reader.snapshot(("repositories",)) as snapshot:
-        before = queries.all_repositories(snapshot.connection)
-    newer = msgspec.structs.replace(REPOSITORIES, version=REPOSITORIES.version + 1)
-    generation = ensure_generation(projector, newer)
-    assert not generation.live
-    assert ensure_generation(projector, newer) == generation, "the started one is taken up again"
-    assert ensure_generation(projector, REPOSITORIES).live, "readers keep the old one until then"
-    with running(settings, projector, newer, on_caught_up=lambda: assert_swapped(projector, newer)):
-        assert eventually(lambda: _live(projector) == generation.number, 30.0)
-        assert reader.wait_for("repositories", publisher.publish([event(_registered(91))]), 30.0)
-    with reader.snapshot(("repositories",)) as snapshot:
-        after = queries.all_repositories(snapshot.connection)
-    assert [one for one in after if one.id != 91] == before
-    assert not swap(projector, newer, generation), "a second swap changes nothing"
-
-
-def assert_swapped(projector: Engine, projection: Projection) -> None:
-    assert swap(projector, projection, ensure_generation(projector, projection))
-
-
-def _live(projector: Engine) -> int:
-    with projector.connect() as connection:
-        return live_generations(connection)["repositories"].number
 
 
 def test_a_replaced_log_stops_the_projection_and_names_the_remedy(

@@ -1,6 +1,5 @@
 """``verify`` finds exactly what is wrong with a live generation, on a system that goes on meanwhile."""
 
-import os
 import random
 import signal
 import subprocess
@@ -28,6 +27,7 @@ from projections.verification.verify import Comparison, Outcome, verify
 from schemas.topics import Topic
 from tests.crash.conftest import history
 from tests.stack import StackUnderTest
+from tests.support.environ import program_environ
 from tests.support.histories import history as everything
 from tests.support.histories import outgoing
 from tests.support.projecting import event, settings_for
@@ -101,12 +101,7 @@ def _by_hand(settings: Settings, name: str, statements: str) -> None:
 def _command(settings: Settings, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "api.cli.main", "verify", *arguments],
-        env={
-            **os.environ,
-            "MILLSTREAM_HOME": str(settings.home),
-            "MILLSTREAM_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-            "MILLSTREAM_DATABASE_URL": settings.database_url.get_secret_value(),
-        },
+        env=program_environ(settings),
         capture_output=True,
         text=True,
         timeout=120,
@@ -169,7 +164,7 @@ DAMAGES = {
     "a dead letter that is gone": (
         "recordings",
         "create table kept as select * from dead_letters limit 1;"
-        ' delete from dead_letters d using kept k where (d.partition, d."offset") = (k.partition, k."offset")',
+        ' delete from dead_letters d using kept k where (d.topic, d.partition, d."offset") = (k.topic, k.partition, k."offset")',
         "insert into dead_letters select * from kept; drop table kept",
         {("dead_letters", Kind.MISSING, "")},
     ),

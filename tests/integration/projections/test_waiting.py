@@ -84,6 +84,7 @@ def measured(what: str, ask: Callable[[], Any]) -> tuple[Any, float]:
     return found, best_s * 1000
 
 
+@pytest.mark.alone
 def test_a_look_costs_what_it_takes_not_what_waits(read: Connection) -> None:
     groups, groups_ms = measured("groups", lambda: recordings.groups(read, Lane.BACKFILL))
     assert len(groups) == 2 * CREATORS

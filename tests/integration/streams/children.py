@@ -15,6 +15,7 @@ import msgspec
 
 from infra.settings import Settings
 from tests.integration.streams.probe import Probe
+from tests.support.environ import security_of
 from tests.support.system import eventually
 
 ROOT = Path(__file__).parents[3]
@@ -118,6 +119,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
         "MILLSTREAM_HOME": str(settings.home),
         "MILLSTREAM_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
         "MILLSTREAM_DATABASE_URL": settings.database_url.get_secret_value(),
+        **security_of(settings),
         "MILLSTREAM_KAFKA_SESSION_TIMEOUT_MS": str(settings.kafka_session_timeout_ms),
         "MILLSTREAM_LOG_FORMAT": "json",
         **more,

@@ -33,7 +33,8 @@ from tests.integration.streams.following import (
     wait_newest,
 )
 from tests.integration.streams.log import events_on
-from tests.integration.streams.test_workers import insight, make_repository, registration
+from tests.integration.streams.sources import make_repository
+from tests.integration.streams.test_workers import insight, registration
 from tests.support.system import eventually
 from tests.unit.streams.events import definition, event
 

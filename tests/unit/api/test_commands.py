@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from api.cli.client import ApiNotRunning, connect
 from api.cli.data_commands import commands
 from api.cli.insight_command import read_interval
-from api.cli.insight_questions import Insight, as_json, chart_lines
+from api.cli.insight_questions import Insight
+from api.cli.insight_shown import as_json, chart_lines
 from api.cli.main import cli
 from api.cli.publish_command import read_events
 from api.process import BindRefused, PortTaken, check_bind, forget_address, is_loopback, listen, write_address
@@ -195,7 +196,15 @@ def test_beyond_loopback_only_when_the_settings_say_so(host: str) -> None:
     assert not is_loopback(host)
     with pytest.raises(BindRefused):
         check_bind(Settings(bind_host=host))
-    check_bind(Settings(bind_host=host, bind_beyond_loopback=True))
+    with pytest.raises(BindRefused) as caught:
+        check_bind(Settings(bind_host=host, bind_beyond_loopback=True))
+    assert "MILLSTREAM_AUTH_PROVIDERS" in caught.value.remedy
+    check_bind(Settings(bind_host=host, bind_beyond_loopback=True, auth_providers=["tokens"]))
+    proxied = Settings(bind_host=host, bind_beyond_loopback=True, auth_providers=["proxy"])
+    with pytest.raises(BindRefused):
+        check_bind(proxied)
+    named = {"auth_proxy_header": "X-Forwarded-User", "auth_proxy_addresses": ["10.0.0.2"]}
+    check_bind(proxied.model_copy(update=named))
 
 
 def test_the_address_file_is_removed_by_its_own_process_only(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from starlette.datastructures import Headers
 
 from api.http.events_input import NotRead, completed, explained, is_internal, received
 from api.http.idempotency import KeyRefused, idempotency_key
-from schemas.codec import parse_time
 from schemas.events import REGISTRY
+from schemas.payloads import parse_time
 from schemas.validation import FieldProblem, event_from, publication_problems
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 250_000, tzinfo=UTC)

@@ -95,10 +95,14 @@ def test_every_list_of_objects_has_a_size_or_stands_in_a_page() -> None:
 SMALL = {
     ("Query", "asOf"),
     ("InsightViewConnection", "asOf"),
+    ("MonitorConnection", "asOf"),
     ("RepositoryConnection", "asOf"),
     ("InsightView", "asOf"),
     ("TimeoutDatapointAlert", "repositories"),
     ("GenericIncompleteDatapointAlert", "repositories"),
+    ("PreciseIndexConnection", "asOf"),
+    ("PreciseIndex", "asOf"),
+    ("LSIFUploadConnection", "asOf"),
 }
 """One per projection, or one per repository of an alert."""
 

@@ -12,7 +12,7 @@ from schemas.ids import canonical_repository_name, repository_id
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMAND = re.compile(r"millstream ((?:[a-z]+)(?: [a-z]+)?)")
+COMMAND = re.compile(r"millstream ((?:[a-z]+(?:-[a-z]+)*)(?: [a-z]+(?:-[a-z]+)*)?)")
 
 
 def code(text: str) -> str:

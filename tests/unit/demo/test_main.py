@@ -2,9 +2,9 @@
 
 import importlib
 import importlib.util
+import os
 import subprocess
 import sys
-import time
 
 import click
 import pytest
@@ -37,9 +37,11 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     )
     best_s = 9.0
     for _ in range(3):
-        began = time.perf_counter()
+        began = os.times()
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        best_s = min(best_s, time.perf_counter() - began)
+        ended = os.times()  # what it costs, not how long it waits for others
+        cost_s = ended.children_user + ended.children_system - began.children_user - began.children_system
+        best_s = min(best_s, cost_s)
     assert "LOADED []" in done.stdout
     assert best_s < 0.3
 

@@ -9,6 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 SCRIPTS = ROOT / "infra" / "embedded"
+OF_THE_CALLER = frozenset(
+    ("MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "ARGS", "PYTHON", "MILLSTREAM_REQUIRE_BROWSER")
+)
+"""What a ``make test ARGS=...`` around these tests has exported."""
 TOOLS = ("sh", "sed", "dirname", "cat", "rm", "cut", "sha256sum", "tail", "grep", "id", "mktemp", "env")
 
 
@@ -46,11 +50,7 @@ def _script(path: Path, body: str) -> None:
 def _run(
     *command: str, cwd: Path, path: Path | None = None, **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("MAKEFLAGS", "MAKELEVEL", "PYTHON", "MILLSTREAM_REQUIRE_BROWSER")
-    }
+    kept = {name: value for name, value in os.environ.items() if name not in OF_THE_CALLER}
     if path is not None:
         kept["PATH"] = str(path)
     return subprocess.run(

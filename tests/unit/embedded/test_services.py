@@ -156,6 +156,8 @@ def test_each_service_is_one_of_our_commands() -> None:
         ("-m", "api.cli.main", "api"),
     ]
     assert all(child.restart for child in children)
+    of_worker = service_children(Home(Path("/h")), port=7, environ={"A": "b"}, of_worker={"C": "d"})
+    assert [child.environ for child in of_worker] == [{"A": "b"}, {"A": "b", "C": "d"}, {"A": "b"}]
     assert service_environment(Home(Path("/h")), 7, {"A": "b", "MILLSTREAM_HOME": "/other"}) == {
         "A": "b",
         "MILLSTREAM_HOME": "/h",

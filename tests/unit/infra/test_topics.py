@@ -5,21 +5,26 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from infra.kafka.admin import NewTopic, TopicDescription
+from infra.soundness import findings, require
 from infra.topics import (
     DAY_MS,
     FOR_EVER_MS,
     HANDS_APP,
     HEADS_APP,
     Difference,
+    TopicSpec,
     TopicUnsound,
     all_topics,
     apply,
     leader_topic,
-    require_sound,
     verify,
 )
 from schemas.events import REGISTRY
-from schemas.topics import Topic
+from schemas.topics import KEYED_BY_REPOSITORY, Topic
+
+
+def require_sound(cluster: "Cluster", specs: Sequence[TopicSpec]) -> None:
+    require(findings(specs, cluster.describe([spec.name for spec in specs]), {}, {}))
 
 
 class Cluster:
@@ -44,7 +49,9 @@ class Cluster:
         self.put(topic, there.partitions, {**there.settings, **settings}, there.replication_factor)
 
     def put(self, name: str, partitions: int, settings: Mapping[str, str], copies: int = 1) -> None:
-        self.topics[name] = TopicDescription(name, b"0" * 16, partitions, copies, dict(settings))
+        self.topics[name] = TopicDescription(
+            name, b"0" * 16, partitions, copies, dict(settings), frozenset(settings)
+        )
 
 
 SPECS = all_topics(8)
@@ -58,6 +65,7 @@ def test_every_topic_of_the_registry_is_in_the_list() -> None:
 
 def test_topics_keyed_by_repository_have_one_partition_count() -> None:
     assert {spec.partitions for spec in SPECS if spec.key == "repository"} == {8}
+    assert {spec.name for spec in SPECS if spec.key == "repository"} == {*KEYED_BY_REPOSITORY}
     assert BY_NAME[Topic.INSIGHTS].partitions == 1
     assert BY_NAME[leader_topic(HANDS_APP)].partitions == BY_NAME[leader_topic(HEADS_APP)].partitions == 1
     assert leader_topic(HANDS_APP) == "millstream-hands-__assignor-__leader"
@@ -68,6 +76,7 @@ def test_truth_never_expires_and_work_does() -> None:
     assert expiring == {
         Topic.WORK_INTERACTIVE,
         Topic.WORK_BACKGROUND,
+        Topic.CANARY,
         leader_topic(HANDS_APP),
         leader_topic(HEADS_APP),
     }

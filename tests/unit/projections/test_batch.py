@@ -10,8 +10,11 @@ from infra.kafka.checksum import record_crc32
 from projections.folding import Folding
 from projections.projection import Cursor, Write
 from projections.runner.batch import Collector
+from projections.runner.checkpoint import Move
 from projections.runner.errors import FoldRaised
 from projections.runner.guards import Guards, Known, Said
+from projections.runner.held import Held
+from projections.runner.isolation import aggregate_of
 from projections.runner.notify import MAX_PAYLOAD_BYTES, payload
 from schemas.codec import record_size_bytes
 from schemas.envelope import Record
@@ -32,6 +35,38 @@ def _record(offset: int, partition: int = 0) -> Record:
 
 def _with(found: Record, name: str, value: bytes) -> Record:
     return msgspec.structs.replace(found, headers=tuple((dict(found.headers) | {name: value}).items()))
+
+
+def nothing_again(moves: Sequence[Move]) -> list[Record]:
+    raise AssertionError(f"nothing has to be read again: {moves}")
+
+
+class Pieces:
+    """A gatherer that remembers what came, piece by piece."""
+
+    def __init__(self, failing_at: int = -1, *, at_the_end: bool = False) -> None:
+        self.pieces: list[list[int]] = []
+        self.forgotten = 0
+        self._failing_at = failing_at
+        self._at_the_end = at_the_end
+
+    def add(self, events: Sequence[Folding]) -> None:
+        offsets = [one.position.offset for one in events]
+        if self._failing_at in offsets and not self._at_the_end:
+            raise KeyError("a bug")
+        if offsets:
+            self.pieces.append(offsets)
+
+    def take(self) -> Write:
+        if self._at_the_end and any(self._failing_at in piece for piece in self.pieces):
+            self.pieces = []
+            raise KeyError("a bug")
+        number = sum(map(len, self.pieces))
+        self.pieces.append([])
+        return lambda cursor: number
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
 
 class Folded:
@@ -56,7 +91,7 @@ def folded() -> Folded:
 
 @pytest.fixture
 def collector(folded: Folded) -> Collector:
-    found = Collector(folded)
+    found = Collector(folded, nothing_again)
     found.assign({(TOPIC, 0): (4, 10), (TOPIC, 1): (5, 0)})
     return found
 
@@ -110,7 +145,7 @@ def test_what_the_guard_refuses_is_not_folded_but_passed(folded: Folded) -> None
         asked.append(len(said))
         return {one: Known(AggregateState(), None) for one in said}
 
-    collector = Collector(folded, Guards(load, owned=[TOPIC]))
+    collector = Collector(folded, nothing_again, Guards(load, owned=[TOPIC]))
     collector.assign({(TOPIC, 0): (1, 0)})
     removed = record(event(RepositoryRemoved(repository_id=1), event_id="e-2"), 2)
     pushed = record(event(RepositoryPushed(repository_id=1, default_branch=None, tip=None)), 4)
@@ -138,7 +173,7 @@ def test_a_fold_that_raises_fails_the_write_of_its_batch() -> None:
     def fold(events: Sequence[Folding]) -> Write:
         raise KeyError("a bug")
 
-    collector = Collector(fold)
+    collector = Collector(fold, nothing_again)
     collector.assign({(TOPIC, 0): (1, 0)})
     collector.add([_record(0)])
     batch = collector.take()
@@ -146,6 +181,70 @@ def test_a_fold_that_raises_fails_the_write_of_its_batch() -> None:
     with pytest.raises(FoldRaised) as failed:
         batch.write(cast(Cursor, None))
     assert isinstance(failed.value.__cause__, KeyError)
+
+
+def test_pieces_are_folded_as_they_are_read_but_what_may_be_refused_waits() -> None:
+    def load(said: Sequence[Said]) -> dict[Said, Known]:
+        return {one: Known(AggregateState(), None) for one in said}
+
+    pieces = Pieces()
+    collector = Collector(lambda events: pytest.fail("not whole"), nothing_again, Guards(load, owned=[TOPIC]))
+    collector.assign({(TOPIC, 0): (1, 0)}, gatherer=pieces)
+    pushed = [
+        record(event(RepositoryPushed(repository_id=1, default_branch=None, tip=None)), offset)
+        for offset in range(4)
+    ]
+    collector.add(pushed[:2])
+    collector.add([pushed[2], pushed[3], _record(4)])
+    again = msgspec.structs.replace(_record(4), offset=5)
+    collector.add([again])
+    assert collector.take().write(cast(Cursor, None)) == 5
+    assert pieces.pieces == [[0, 1], [2, 3], [4], []], "what is behind is ignored, a repeat is refused"
+
+
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_a_piece_that_fails_fails_the_write_of_its_batch_and_nothing_is_relied_on_from_then_on(
+    at_the_end: bool,
+) -> None:
+    pieces = Pieces(failing_at=1, at_the_end=at_the_end)
+    collector = Collector(lambda events: pytest.fail("not whole"), nothing_again)
+    collector.assign({(TOPIC, 0): (1, 0)}, gatherer=pieces)
+    for offset in range(3):
+        collector.add([_record(offset)])
+    batch = collector.take()
+    with pytest.raises(FoldRaised) as failed:
+        batch.write(cast(Cursor, None))
+    assert isinstance(failed.value.__cause__, KeyError)
+    assert pieces.forgotten == 1, "before the next batch is gathered, which the writer may take up only later"
+    collector.add([_record(3)])
+    collector.take().write(cast(Cursor, None))
+
+
+def test_records_are_kept_only_while_something_is_held_and_else_read_again(folded: Folded) -> None:
+    asked: list[Sequence[Move]] = []
+
+    def again(moves: Sequence[Move]) -> list[Record]:
+        asked.append(moves)
+        return [_record(offset) for offset in range(3)]
+
+    held = Held()
+    collector = Collector(folded, again)
+    collector.assign({(TOPIC, 0): (1, 0)}, held=held)
+    collector.add([_record(0), _record(1)])
+    first = collector.take()
+    assert not first.meets_held()
+    assert asked == [], "nothing is held: nobody looks"
+    held.aggregates[aggregate_of(_record(0))] = 0
+    assert first.meets_held(), "it was put aside by a batch before, after this one was gathered"
+    assert [one.folding.position.offset for one in first.reads()] == [0, 1]
+    assert asked == [first.moves, first.moves]
+    collector.add([_record(2)])  # gathering of this one had begun before something was held
+    assert [one.folding.position.offset for one in collector.take().reads()] == [2]
+    collector.add([_record(3)])
+    third = collector.take()
+    assert third.meets_held()
+    assert [one.folding.position.offset for one in third.reads()] == [3]
+    assert len(asked) == 3, "from then on they are kept"
 
 
 def test_an_assignment_forgets_what_was_gathered(collector: Collector, folded: Folded) -> None:

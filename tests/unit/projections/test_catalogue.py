@@ -12,11 +12,15 @@ from projections.projection import Projection
 PURE = (
     "projections.repositories.fold",
     "projections.insights.fold",
+    "projections.monitors.fold",
     "projections.obligations.fold",
     "projections.recordings.fold",
     "projections.series_points.fold",
     "projections.series_points.columns",
     "projections.settings.fold",
+    "projections.uploads.fold",
+    "projections.accounts.fold",
+    "projections.access.fold",
 )
 CLIENTS = {"kafka", "faust", "psycopg", "sqlalchemy", "confluent_kafka", "aiokafka"}
 
@@ -54,5 +58,5 @@ def test_folds_need_no_client() -> None:
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownProjection) as caught:
-        projection("monitors")
+        projection("dashboards")
     assert "series_points" in caught.value.remedy

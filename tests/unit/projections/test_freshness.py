@@ -35,10 +35,10 @@ def test_without_a_look_at_the_ends_nobody_knows() -> None:
 
 
 def test_a_page_shows_the_slowest_projection_that_is_behind() -> None:
-    idle = AsOf("repositories", T0 - timedelta(days=300), behind=False)
-    newest = AsOf("insights", LATER, behind=False)
+    idle = AsOf("repositories", applied_up_to=T0 - timedelta(days=300), behind=False)
+    newest = AsOf("insights", applied_up_to=LATER, behind=False)
     assert page_freshness([idle, newest]).applied_at == LATER
-    page = page_freshness([idle, newest, AsOf("series_points", T0, behind=True)])
+    page = page_freshness([idle, newest, AsOf("series_points", applied_up_to=T0, behind=True)])
     assert (page.applied_at, page.behind) == (T0, True)
-    page = page_freshness([newest, AsOf("series_points", None, behind=True)])
+    page = page_freshness([newest, AsOf("series_points", applied_up_to=None, behind=True)])
     assert (page.applied_at, page.behind) == (None, True)

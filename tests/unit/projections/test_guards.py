@@ -16,10 +16,13 @@ from schemas.events import (
     RepositoryRemoved,
     RepositoryUpdated,
     SettingsChanged,
+    UploadDescription,
+    UploadState,
+    UploadStateChanged,
 )
 from schemas.legality import RULES, Accepted, AggregateState, Judgement
 from schemas.registry import Payload
-from tests.support.projecting import T0, folding
+from tests.support.projecting import COMMIT, T0, folding
 
 
 class Rows:
@@ -44,6 +47,21 @@ class Rows:
         decisions.written = True
 
 
+def upload(number: int, before: UploadState | None, after: UploadState) -> UploadStateChanged:
+    """One of two uploads of one repository: of one record key."""
+    described = UploadDescription(
+        commit=COMMIT, root="", indexer="i", format="scip", uploaded_by="c", created_at=T0
+    )
+    return UploadStateChanged(
+        upload_id=number,
+        repository_id=7,
+        from_state=before,
+        to_state=after,
+        reason="r",
+        upload=described if before is None else None,
+    )
+
+
 def payloads() -> st.SearchStrategy[Payload]:
     number = st.integers(1, 2)
     return st.one_of(
@@ -52,6 +70,8 @@ def payloads() -> st.SearchStrategy[Payload]:
         number.map(lambda n: RepositoryRemoved(repository_id=n)),
         number.map(lambda n: BackfillPaused(insight_id=n)),
         number.map(lambda n: InsightDeleted(insight_id=n)),
+        number.map(lambda n: upload(n, None, UploadState.UPLOADING)),
+        number.map(lambda n: upload(n, UploadState.UPLOADING, UploadState.FAILED)),
         st.just(SettingsChanged(key="insights.query.worker.concurrency", value=1, changed_by="c")),
     )
 
@@ -73,7 +93,7 @@ def one_by_one(said: Sequence[Folding]) -> list[Judgement]:
     ids: dict[tuple[str, int, str], dict[tuple[str, str], int]] = {}
     found: list[Judgement] = []
     for one in said:
-        aggregate = (one.position.topic, one.position.partition, one.event.key)
+        aggregate = (one.position.topic, one.position.partition, one.event.subject)
         known = ids.setdefault(aggregate, {})
         judgement = RULES[one.position.topic](states.get(aggregate, AggregateState()), one.event, known)
         if isinstance(judgement, Accepted):

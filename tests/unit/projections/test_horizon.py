@@ -27,7 +27,7 @@ class Rows:
         self.kept: set[tuple[int, int, datetime]] = set()
         self.removals = 0
         self._batch: list[Record] = []
-        self.collector = Collector(self._prepare, decode=lambda record: None, horizon=KEEP)
+        self.collector = Collector(self._prepare, lambda moves: [], decode=lambda record: None, horizon=KEEP)
         self.collector.assign({("t", 0): (1, 0), ("t", 1): (1, 0)}, clocks or {})
 
     @staticmethod

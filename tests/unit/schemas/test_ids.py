@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -25,6 +26,8 @@ from schemas.ids import (
     series_id,
     series_identity_json,
     stable_id,
+    upload_id,
+    upload_time,
 )
 from schemas.limits import FieldError
 from tests.unit.schemas.files import VECTORS
@@ -80,6 +83,14 @@ def test_repository_ids(vector: Vector) -> None:
 @pytest.mark.parametrize("vector", VECTORS["aggregate_id"])
 def test_aggregate_ids(vector: Vector) -> None:
     assert aggregate_id(vector["kind"], vector["caller"], vector["idempotency_key"]) == vector["id"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["upload_id"])
+def test_upload_ids(vector: Vector) -> None:
+    at = datetime.fromisoformat(vector["at"])
+    assert upload_id(at, vector["chance"]) == upload_id(at, vector["chance"] + 2048) == vector["id"]
+    assert upload_time(vector["id"]) == at
+    assert 0 <= vector["id"] <= MAX_ID
 
 
 @pytest.mark.parametrize("vector", VECTORS["derived_event_id"])

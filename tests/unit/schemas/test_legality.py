@@ -1,10 +1,12 @@
 """The rules of legality, as tables: who may follow whom, and what a repeat or a wrong version gives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
 from infra.topics import all_topics
+from schemas.accounts import legal as accounts
+from schemas.accounts.names import user_id
 from schemas.codec import new_event
 from schemas.envelope import Event
 from schemas.events import (
@@ -23,15 +25,21 @@ from schemas.events import (
     RepositoryUpdated,
     SeriesDefinition,
     SettingsChanged,
+    UserAdminChanged,
+    UserCreated,
+    UserDeleted,
 )
 from schemas.grid import TimeUnit
 from schemas.ids import SeriesIdentity, series_id
 from schemas.insights import legal as insights
 from schemas.legality import RULES, Accepted, AggregateState, Duplicate, Judgement, Rejected
+from schemas.monitors import legal as monitors
+from schemas.operations import legal as operations
 from schemas.registry import Payload
 from schemas.repositories import legal as repositories
 from schemas.settings import legal as settings
 from schemas.topics import Topic
+from schemas.uploads import legal as uploads
 from tests.support.projecting import T0
 
 REGISTERED = RepositoryRegistered(repository_id=1, name="a/b", path="/p")
@@ -54,6 +62,9 @@ CREATED = InsightCreated(
     ],
 )
 DELETED = InsightDeleted(insight_id=7)
+OPENED = UserCreated(user_id=user_id("ann"), username="ann", created_by="c")
+PROMOTED = UserAdminChanged(user_id=user_id("ann"), site_admin=True, changed_by="c")
+CLOSED = UserDeleted(user_id=user_id("ann"), deleted_by="c")
 CONTROLS: tuple[Payload, ...] = (
     BackfillPaused(insight_id=7),
     BackfillPaused(insight_id=7),
@@ -77,9 +88,9 @@ def run(events: Sequence[Event]) -> list[Judgement]:
     ids: dict[tuple[str, str], int] = {}
     found: list[Judgement] = []
     for offset, event in enumerate(events):
-        judgement = RULES[event.type.topics[0]](states.get(event.key, AggregateState()), event, ids)
+        judgement = RULES[event.type.topics[0]](states.get(event.subject, AggregateState()), event, ids)
         if isinstance(judgement, Accepted):
-            states[event.key] = judgement.state
+            states[event.subject] = judgement.state
             ids[event.source, event.id] = offset
         found.append(judgement)
     return found
@@ -104,6 +115,8 @@ def shown(judgement: Judgement) -> str:
         ((CREATED, DELETED, CREATED, DELETED, *CONTROLS), (OK, OK, *["deleted"] * 9)),
         ((DELETED, *CONTROLS, CREATED), (*["unknown"] * 8, OK)),
         ((CHANGED, CHANGED), (OK, OK)),
+        ((PROMOTED, OPENED, OPENED, PROMOTED), ("unknown", OK, "exists", OK)),
+        ((OPENED, CLOSED, OPENED, PROMOTED), (OK, OK, "deleted", "deleted")),
     ],
 )
 def test_what_may_follow(payloads: Sequence[Payload], expected: Sequence[str]) -> None:
@@ -140,9 +153,13 @@ def test_a_rejected_id_is_judged_anew() -> None:
         (Topic.REPOSITORIES, repositories.LIFE_AFTER),
         (Topic.INSIGHTS, insights.LIFE_AFTER),
         (Topic.SETTINGS, settings.LIFE_AFTER),
+        (Topic.OPERATIONS, operations.LIFE_AFTER),
+        (Topic.UPLOADS, uploads.GUARDED),
+        (Topic.ACCOUNTS, accounts.LIFE_AFTER),
+        (Topic.MONITORS, monitors.LIFE_AFTER),
     ],
 )
-def test_every_guarded_type_has_its_rule(topic: Topic, rule: Mapping[type[Payload], str]) -> None:
+def test_every_guarded_type_has_its_rule(topic: Topic, rule: Collection[type[Payload]]) -> None:
     assert {one.payload for one in REGISTRY if one.guarded and topic in one.topics} == set(rule)
 
 

@@ -8,9 +8,10 @@ import msgspec
 import orjson
 import pytest
 
-from schemas.codec import UnknownVersion, decode, decode_payload, encode, new_event, parse_time
+from schemas.codec import UnknownVersion, decode, encode, new_event
 from schemas.envelope import Event, Record
 from schemas.events import REGISTRY, SearchCompleted, SearchCompletedV1
+from schemas.payloads import decode_payload, parse_time
 from schemas.registry import Audience, Body, EventType, Payload, Registry
 from schemas.results.upcasters import search_completed_1_to_2
 from schemas.topics import Topic

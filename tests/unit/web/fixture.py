@@ -138,7 +138,8 @@ def repository(name: str, *, cloned: bool, error: str | None = None, remote: str
 
 @dataclass
 class FixtureContext:
-    """An ``asking.PageContext``. ``asked`` records (operation name, variables); ``errors`` makes one operation fail."""
+    """An ``asking.PageContext``. ``asked`` records (operation name, variables); ``errors`` makes one operation fail,
+    ``answers`` are those of further operations."""
 
     nodes: list[Json] = field(default_factory=views)
     repositories: list[Json] = field(
@@ -149,6 +150,7 @@ class FixtureContext:
         ]
     )
     errors: dict[str, list[dict[str, object]]] = field(default_factory=dict)
+    answers: dict[str, Callable[[Mapping[str, object]], dict[str, object]]] = field(default_factory=dict)
     asked: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     templates: Jinja2Templates = field(default_factory=lambda: Jinja2Templates(TEMPLATES))
     live: LiveHub = field(default_factory=lambda: LiveHub(Bell(), _SHORT))
@@ -183,7 +185,10 @@ class FixtureContext:
             "CreateInsight": lambda _: {
                 "createLineChartSearchInsight": {"view": {"id": "x", "databaseID": "1"}, "position": "p"}
             },
+            "Event": lambda given: {"event": event(str(given.get("id") or given.get("position")))},
+            "CommitGraph": _commit_graph,
             "AddRepository": lambda _: {"addRepository": {"repository": {"name": "x"}, "position": "p"}},
+            **self.answers,
         }
         if name.startswith("Backfill") or name == "DeleteInsight":
             return GraphQLAnswer(data={"done": {}})
@@ -246,6 +251,119 @@ class FixtureContext:
                 "asOf": AS_OF,
             }
         }
+
+
+def _commit_graph(given: Mapping[str, object]) -> dict[str, object]:
+    """Of the first repository: stale, with one upload that answers at every commit."""
+    if given["name"] != REPOSITORIES[0]:
+        return {"repository": None}
+    at = "2026-11-22T12:00:00Z"
+    found: Json = repository(REPOSITORIES[0], cloned=True) | {
+        "codeIntelligenceCommitGraph": {
+            "stale": True,
+            "staleSince": at,
+            "waitsForCommits": True,
+            "updatedAt": at,
+        }
+    }
+    if given["hasCommit"]:
+        upload = {
+            "id": "x",
+            "inputCommit": "b" * 40,
+            "inputRoot": "",
+            "inputIndexer": "scip-go",
+            "distance": 3,
+        }
+        found["visibleUploads"] = [upload] if given["commit"] == SHA else []
+    return {"repository": found}
+
+
+def event(asked: str) -> Json:
+    """The answer of ``event.graphql``: found, unless its name begins with "no"."""
+    at = "millstream.insights/0@7"
+    link: Json = {"id": "e-2", "subject": "9", "appendedAt": "2026-11-22T12:00:01Z", "reason": None}
+    effect = link | {"type": "millstream.recording.requested", "causedBy": at, "state": "ACCEPTED"}
+    nothing: Json = {
+        "asked": asked,
+        "found": False,
+        "words": [f"No event with the id {asked} was received within the last 30 days."],
+        "statusOnly": False,
+        **dict.fromkeys(("id", "source", "type", "subject", "position", "appendedAt", "state", "record")),
+        **{
+            name: []
+            for name in ("publications", "otherSources", "projections", "groups", "causes", "effects")
+        },
+        "hasMoreEffects": False,
+        "owed": [],
+        "hasMoreOwed": False,
+    }
+    if asked.startswith("no"):
+        return nothing
+    return nothing | {
+        "found": True,
+        "words": ["It was accepted, as version 1 of its aggregate."],
+        "id": "e-1",
+        "source": "//millstream/api",
+        "type": "millstream.insight.created",
+        "subject": "9",
+        "position": at,
+        "appendedAt": "2026-11-22T12:00:00Z",
+        "state": "ACCEPTED",
+        "record": {
+            "reading": "EVENT",
+            "correlationId": "e-0",
+            "causationId": "e-0",
+            "time": "2026-11-22T12:00:00Z",
+            "version": 1,
+            "key": "9",
+            "sizeBytes": 1234,
+            "structured": False,
+            "headers": [{"name": "ce_id", "value": "<e-1>"}],
+            "payload": '{"title": "</script>"}',
+        },
+        "projections": [
+            {
+                "projection": "insights",
+                "generation": 2,
+                "passing": "APPLIED",
+                "nextOffset": 8.0,
+                "passedBy": "2026-11-22T12:00:02Z",
+                "reason": None,
+            },
+            {
+                "projection": "series_points",
+                "generation": 1,
+                "passing": "WAITING",
+                "nextOffset": 3.0,
+                "passedBy": None,
+                "reason": "LOG_TRUNCATED: it begins at 5",
+            },
+        ],
+        "groups": [
+            {"group": "millstream-heads", "agents": ["planner.insights"], "nextOffset": 7.0, "passed": False}
+        ],
+        "causes": [
+            {**dict.fromkeys(link), "id": "e-0", "type": None, "causedBy": None, "state": None}
+            | {"depth": 1, "position": None}
+        ],
+        "effects": [
+            effect | {"depth": 1, "position": "millstream.recordings/1@4"},
+            effect | {"depth": 2, "position": "millstream.results/1@2", "state": "REJECTED"},
+            effect | {"depth": 1, "position": "millstream.recordings/2@9"},
+        ],
+        "owed": [
+            {
+                "obligation": "insight.plan",
+                "agents": ["planner.insights"],
+                "attempt": 1,
+                "attempts": 5,
+                "opened": at,
+                "ofThis": True,
+                "failedAt": None,
+                "message": "The plan of insight 9 is owed by planner.insights.",
+            }
+        ],
+    }
 
 
 def _validated(given: Mapping[str, object]) -> dict[str, object]:

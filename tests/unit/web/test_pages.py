@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
+import structlog
 from starlette.testclient import TestClient
 
 from tests.unit.web.clients import client_of
@@ -42,6 +43,7 @@ _ALL = [
     "/insights/new",
     "/repositories",
     "/graphiql",
+    f"/{REPOSITORIES[0]}/-/code-intelligence/graph",
 ]
 
 
@@ -205,17 +207,14 @@ def test_refusals_of_the_schema_become_pages(
     assert "Millstream 0" in answer.text
 
 
-def test_a_fault_of_ours_shows_a_trace_id_that_is_in_the_log(
-    context: FixtureContext, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_fault_of_ours_shows_a_trace_id_that_is_in_the_log(context: FixtureContext) -> None:
     context.nodes = [{"title": "not a view at all"}]
-    with client_of(context) as client:
+    with client_of(context) as client, structlog.testing.capture_logs() as logged:
         answer = client.get("/insights")
     assert answer.status_code == 500
     found = re.search(r'id="trace-id">([0-9a-f]{32})<', answer.text)
     assert found is not None
-    logged = capsys.readouterr()
-    assert found.group(1) in logged.out + logged.err
+    assert found.group(1) in [one.get("trace_id") for one in logged]
 
 
 def test_a_scope_without_repositories_is_not_called_complete(context: FixtureContext) -> None:

@@ -1,0 +1,101 @@
+"""Accounts as the gate needs them: by a token's hash or a name, remembered for a second.
+
+So a revoked token, a closed account or an admin who is none any more has lost what it had within a second of the projection.
+"""
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from datetime import UTC, datetime
+from typing import Final
+
+from api.auth.user import ADMIN_NAME, ALL_SCOPES, Means, User, local_admin, scopes_of
+from projections.accounts.queries import Account, bearer_of, user_by_name
+from projections.reading import Reader
+from schemas.accounts.names import is_name
+from schemas.events import Scope
+
+PROJECTION: Final = "accounts"
+REMEMBERED_S: Final = 1.0
+_MOST: Final = 10_000
+_MISSING: Final = object()
+
+
+class Directory:
+    """Threads may share it. What it answers is blocking, except ``remembered_*``."""
+
+    def __init__(self, reader: Reader, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Hashable, tuple[float, object]] = OrderedDict()
+
+    def of_token(self, text: str) -> User | None:
+        """For whom a token speaks. Raises SQLAlchemyError, NotProjected."""
+        digest = hash_of(text)
+        found = self._remembered(digest)
+        if found is _MISSING:
+            with self._reader.snapshot((PROJECTION,)) as snapshot:
+                found = bearer = bearer_of(snapshot.connection, digest)
+                if bearer is not None:
+                    scopes = scopes_of(bearer.scopes)
+                    user = _user(bearer.account, Means.TOKEN, scopes)
+                    found = (user, bearer.expires_at)
+            self._remember(digest, found)
+        match found:
+            case (User() as user, None):
+                return user
+            case (User() as user, datetime() as expires_at):
+                return user if datetime.now(UTC) < expires_at else None
+        return None
+
+    def of_name(self, name: str, means: Means) -> User | None:
+        """The open account of this name. Raises SQLAlchemyError, NotProjected."""
+        if name == ADMIN_NAME:
+            return local_admin(means)
+        if not is_name(name):
+            return None
+        key = (name, means)
+        found = self._remembered(key)
+        if found is _MISSING:
+            with self._reader.snapshot((PROJECTION,)) as snapshot:
+                account = user_by_name(snapshot.connection, name)
+            found = None if account is None else _user(account, means, ALL_SCOPES)
+            self._remember(key, found)
+        return found if isinstance(found, User) else None
+
+    def knows_token(self, text: str) -> bool:
+        """Whether ``of_token`` answers at once."""
+        return self._remembered(hash_of(text)) is not _MISSING
+
+    def knows_name(self, name: str, means: Means) -> bool:
+        """Whether ``of_name`` answers at once."""
+        return name == ADMIN_NAME or self._remembered((name, means)) is not _MISSING
+
+    def _remembered(self, key: Hashable) -> object:
+        with self._lock:
+            until_s, value = self._kept.get(key, (0.0, _MISSING))
+            return value if self._clock() < until_s else _MISSING
+
+    def _remember(self, key: Hashable, value: object) -> None:
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = (self._clock() + REMEMBERED_S, value)
+            while len(self._kept) > _MOST:
+                self._kept.popitem(last=False)
+
+
+def hash_of(token: str) -> str:
+    """What stands on the log of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _user(account: Account, means: Means, scopes: frozenset[Scope]) -> User:
+    return User(
+        name=account.username,
+        site_admin=account.site_admin and Scope.ADMIN in scopes,
+        means=means,
+        scopes=scopes,
+    )

@@ -1,0 +1,123 @@
+"""The whole vault in one file under a passphrase, and back: with the log, all that a new installation needs.
+
+The file opens without the key file. scrypt makes trying passphrases dear, AES-GCM says when the file was changed.
+"""
+
+import base64
+import hashlib
+import secrets
+from typing import Annotated, Any, Final, cast
+
+import msgspec
+import psycopg
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from psycopg.abc import QueryNoTemplate
+
+from infra.vault_key import NONCE_BYTES, VaultKey
+from schemas.errors import MillstreamError
+
+MIN_PASSPHRASE_CHARACTERS: Final = 12
+_SCRYPT: Final = {"n": 1 << 15, "r": 8, "p": 1}
+_MEMORY_BYTES: Final = 128 * 1024 * 1024
+_ABOUT: Final = b"millstream vault export v1"
+Connection = psycopg.Connection[Any]
+Table = tuple[str, str, str]
+
+_READ: Final = {
+    "secrets": "select ref, kind, owner, nonce, sealed from vault.secrets order by ref",
+    "subject_keys": "select subject, '', null, nonce, sealed from vault.subject_keys order by subject",
+}
+_WRITE: Final = {
+    "secrets": "insert into vault.secrets (ref, kind, owner, key_id, nonce, sealed) values (%s, %s, %s, %s, %s, %s) "
+    "on conflict do nothing",
+    "subject_keys": "insert into vault.subject_keys (subject, key_id, nonce, sealed) values (%s, %s, %s, %s) "
+    "on conflict do nothing",
+}
+
+
+class ExportRefused(MillstreamError):
+    """The file, or the passphrase, cannot be used."""
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One row, opened. Lives in memory only."""
+
+    table: str
+    name: str
+    kind: str
+    clear: bytes
+    owner: str | None = None
+
+
+class _File(msgspec.Struct, frozen=True):
+    millstream_vault: int
+    salt: Annotated[str, msgspec.Meta(max_length=100)]
+    nonce: Annotated[str, msgspec.Meta(max_length=100)]
+    sealed: str
+
+
+def exported(connection: Connection, key: VaultKey, passphrase: str) -> bytes:
+    """The file's content. Raises ExportRefused for a passphrase that is too short, VaultKeyWrong."""
+    if len(passphrase) < MIN_PASSPHRASE_CHARACTERS:
+        raise ExportRefused(
+            f"the passphrase has less than {MIN_PASSPHRASE_CHARACTERS} characters",
+            remedy="Take a longer one: whoever has the file can try as many as he likes.",
+        )
+    items = [
+        Item(table, name, kind, key.open(bytes(sealed), nonce=bytes(nonce), about=name), owner)
+        for table, statement in _READ.items()
+        for name, kind, owner, nonce, sealed in connection.execute(
+            cast(QueryNoTemplate, statement)
+        ).fetchall()
+    ]
+    salt, nonce = secrets.token_bytes(16), secrets.token_bytes(NONCE_BYTES)
+    sealed = AESGCM(_derived(passphrase, salt)).encrypt(nonce, msgspec.json.encode(items), _ABOUT)
+    return msgspec.json.encode(_File(1, _text(salt), _text(nonce), _text(sealed))) + b"\n"
+
+
+def imported(connection: Connection, key: VaultKey, passphrase: str, content: bytes) -> tuple[int, int]:
+    """Put everything in that is not there yet; (how many came in, how many were there). Raises ExportRefused."""
+    items = _opened(content, passphrase)
+    new = 0
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute("set transaction read write")
+        for item in items:
+            nonce = secrets.token_bytes(NONCE_BYTES)
+            sealed = key.seal(item.clear, nonce=nonce, about=item.name)
+            whose = (item.kind, item.owner) if item.table == "secrets" else ()
+            cursor.execute(
+                cast(QueryNoTemplate, _WRITE[item.table]), (item.name, *whose, key.id, nonce, sealed)
+            )
+            new += cursor.rowcount
+    return new, len(items) - new
+
+
+def _opened(content: bytes, passphrase: str) -> list[Item]:
+    try:
+        file = msgspec.json.decode(content, type=_File)
+        salt, nonce, sealed = (base64.b64decode(text) for text in (file.salt, file.nonce, file.sealed))
+        clear = AESGCM(_derived(passphrase, salt)).decrypt(nonce, sealed, _ABOUT)
+        items = msgspec.json.decode(clear, type=list[Item])
+    except InvalidTag as error:
+        raise ExportRefused(
+            "the passphrase does not open this file, or the file was changed",
+            remedy="Give the passphrase of the export, and the file as it was written.",
+        ) from error
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise ExportRefused(
+            "this is no export of a vault", remedy="Give a file that millstream vault export wrote."
+        ) from error
+    if any(item.table not in _WRITE for item in items):
+        raise ExportRefused(
+            "the export is of a newer Millstream", remedy="Import it with the version that wrote it."
+        )
+    return items
+
+
+def _derived(passphrase: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(passphrase.encode(), salt=salt, maxmem=_MEMORY_BYTES, dklen=32, **_SCRYPT)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -1,0 +1,1 @@
+"""Users, organisations and tokens, as they are now."""

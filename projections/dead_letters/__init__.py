@@ -1,0 +1,1 @@
+"""What projections put aside, as operators read it: dead letters and quarantine of the live generations."""

@@ -1,0 +1,369 @@
+"""Definitions, runs and actions into the rows of the monitors projection."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from projections.changes import Keep, Ranked, Rule, SparseTable, Upsert, upserts
+from projections.folding import Folding
+from schemas.events import (
+    ActionFailed,
+    ActionKind,
+    ActionRequested,
+    ActionSucceeded,
+    MonitorAction,
+    MonitorActionDisabled,
+    MonitorCreated,
+    MonitorDeleted,
+    MonitorToggled,
+    MonitorUpdated,
+    RepositoryPushed,
+    RepositoryRegistered,
+    RepositoryRemoved,
+    RepositoryRenamed,
+    RepositoryUpdated,
+    RunOutcome,
+    RunStatus,
+    TriggerEvaluated,
+    TriggerFired,
+    TriggerPruned,
+)
+from schemas.triggers.ids import action_job_id, trigger_job_id
+
+_LAST: Final = Keep.LAST
+_FIRST: Final = Keep.FIRST
+WEBHOOK_TABLES: Final = {ActionKind.WEBHOOK: "cm_webhooks", ActionKind.SLACK_WEBHOOK: "cm_slack_webhooks"}
+
+
+class Pruned(msgspec.Struct, frozen=True):
+    """Rows that ``trigger.pruned`` removes."""
+
+    data: TriggerPruned
+
+
+Change = Upsert | Pruned
+
+
+def _rules(rule: Rule, *columns: str) -> Mapping[str, Rule]:
+    return dict.fromkeys(columns, rule)
+
+
+_ACTION: Final = ("place", "enabled", "include_results", "defined_offset")
+_WEBHOOK: Final = {
+    **_rules(_LAST, *_ACTION, "url_ref", "url_fingerprint", "host", "signing_ref", "signing_fingerprint"),
+    **_rules(Ranked("disabled_offset"), "disabled_offset", "disabled_message"),
+}
+
+
+class _Rows:
+    """What a stretch of events between two prunings says."""
+
+    def __init__(self) -> None:
+        self.monitors = SparseTable(
+            "cm_monitors",
+            ("id",),
+            {
+                **_rules(_FIRST, "owner", "created_at", "created_position", "deleted_at"),
+                **_rules(_LAST, "description", "changed_at", "changed_by", "enabled", "defined_offset"),
+                **_rules(_LAST, "begun_offset", "begun_at"),
+            },
+        )
+        self.queries = SparseTable("cm_queries", ("monitor",), _rules(_LAST, "query", "changed_at"))
+        self.emails = SparseTable(
+            "cm_emails", ("monitor", "id"), _rules(_LAST, *_ACTION, "priority", "header")
+        )
+        self.webhooks = {
+            kind: SparseTable(name, ("monitor", "id"), _WEBHOOK) for kind, name in WEBHOOK_TABLES.items()
+        }
+        self.recipients = SparseTable(
+            "cm_recipients", ("monitor", "email", "namespace_user"), _rules(_LAST, "place", "defined_offset")
+        )
+        self.jobs = SparseTable(
+            "cm_trigger_jobs",
+            ("monitor", "id"),
+            {
+                **_rules(_FIRST, "repository_id", "moment", "begun", "since", "cause", "pushed_offset"),
+                **_rules(_FIRST, "fired_at"),
+                **_rules(_FIRST, "fired_appended_at", "evaluated_at", "evaluated_appended_at", "status"),
+                **_rules(_FIRST, "evaluated_position", "query_string", "search_results", "result_count"),
+                **_rules(_FIRST, "match_count", "blob", "deliveries", "delivery_count", "logs"),
+                **_rules(_FIRST, "failure_reason", "failure_message"),
+            },
+        )
+        self.actions = SparseTable(
+            "cm_action_jobs",
+            ("monitor", "id"),
+            {
+                **_rules(_FIRST, "trigger_event", "action_id", "recipient", "repository_id", "delivery_id"),
+                **_rules(_FIRST, "since", "succeeded_at", "succeeded_attempt", "message"),
+                **_rules(Ranked("attempt"), "attempt", "requested_at", "requested_position"),
+                **_rules(Ranked("failed_attempt"), "failed_at", "failed_attempt", "failed_final"),
+                **_rules(Ranked("failed_attempt"), "failure_reason", "failure_message", "process_after"),
+            },
+        )
+        self.searched = SparseTable(
+            "cm_last_searched",
+            ("monitor_id", "repo_id", "begun", "since"),
+            {
+                "base_oids": _FIRST,
+                "commit_oids": _LAST,
+                "searched_offset": Ranked("searched_offset"),
+            },
+        )
+        self.repositories = SparseTable(
+            "cm_repositories",
+            ("repository_id",),
+            {
+                "first_pushed_offset": _FIRST,
+                **_rules(_LAST, "pushed_offset", "pushed_at", "default_branch", "tip", "previous_tip"),
+                **_rules(_LAST, "refs_fingerprint"),
+            },
+        )
+
+        self.identities = SparseTable(
+            "cm_repository_identities",
+            ("repository_id", "offset"),
+            _rules(_FIRST, "at", "name", "fork", "archived", "removed"),
+        )
+
+    def upserts(self) -> list[Upsert]:
+        return upserts(
+            (
+                self.monitors,
+                self.queries,
+                self.emails,
+                *self.webhooks.values(),
+                self.recipients,
+                self.jobs,
+                self.actions,
+                self.searched,
+                self.repositories,
+                self.identities,
+            )
+        )
+
+
+def fold(events: Sequence[Folding]) -> list[Change]:
+    """The changes that ``events`` make, in their order: what is pruned was written before."""
+    changes: list[Change] = []
+    rows = _Rows()
+    for folding in events:
+        data = folding.event.data
+        if isinstance(data, TriggerPruned):
+            changes += rows.upserts()
+            changes.append(Pruned(data))
+            rows = _Rows()
+        else:
+            _fold_one(folding, rows)
+    return changes + rows.upserts()
+
+
+def _fold_one(folding: Folding, rows: _Rows) -> None:
+    event = folding.event
+    match event.data:
+        case MonitorCreated() as data:
+            rows.monitors.set(
+                (data.monitor_id,),
+                owner=data.owner,
+                created_at=data.created_at,
+                created_position=str(folding.position),
+                changed_by=data.owner,
+            )
+            _define(folding, data, rows)
+            _begin(folding, data.monitor_id, enabled=data.enabled, rows=rows)
+            rows.queries.set((data.monitor_id,), query=data.query, changed_at=event.time)
+        case MonitorUpdated() as data:
+            rows.monitors.set((data.monitor_id,), changed_by=data.changed_by)
+            _define(folding, data, rows)
+            if data.enabled is not None:
+                _begin(folding, data.monitor_id, enabled=data.enabled, rows=rows)
+            if data.query is not None:
+                rows.queries.set((data.monitor_id,), query=data.query, changed_at=event.time)
+                _at_the_present(folding, data.monitor_id, rows)
+        case MonitorToggled() as data:
+            rows.monitors.set((data.monitor_id,), changed_by=data.changed_by, changed_at=event.time)
+            _begin(folding, data.monitor_id, enabled=data.enabled, rows=rows)
+        case MonitorDeleted() as data:
+            rows.monitors.set((data.monitor_id,), deleted_at=event.time)
+        case MonitorActionDisabled() as data:
+            # Of which kind the action is stands in its definition alone: both tables hear of it.
+            # Older senders did not say which definition was meant: the one at that time.
+            meant = data.defined_offset
+            for table in rows.webhooks.values():
+                table.set(
+                    (data.monitor_id, data.action_id),
+                    disabled_offset=folding.position.offset if meant is None else meant,
+                    disabled_message=data.message,
+                )
+        case RepositoryPushed() as data:
+            rows.repositories.set(
+                (data.repository_id,),
+                first_pushed_offset=folding.position.offset,
+                pushed_offset=folding.position.offset,
+                pushed_at=folding.appended_at,
+                default_branch=data.default_branch,
+                tip=data.tip,
+                previous_tip=data.previous_tip,
+                refs_fingerprint=data.refs_fingerprint,
+            )
+        case RepositoryRegistered() | RepositoryRenamed() | RepositoryUpdated() | RepositoryRemoved() as data:
+            _identity(folding, data, rows)
+        case TriggerFired() as data:
+            _fired(folding, data, rows)
+        case TriggerEvaluated() as data:
+            for outcome in data.outcomes:
+                _evaluated(folding, data, outcome, rows)
+        case ActionRequested() | ActionSucceeded() | ActionFailed() as data:
+            _action(folding, data, rows)
+        case _:
+            pass
+
+
+def _define(folding: Folding, data: MonitorCreated | MonitorUpdated, rows: _Rows) -> None:
+    offset = folding.position.offset
+    rows.monitors.set(
+        (data.monitor_id,),
+        description=data.description,
+        changed_at=folding.event.time,
+        defined_offset=offset,
+    )
+    for place, action in enumerate(data.actions):
+        _define_action(data.monitor_id, action, place, offset, rows)
+
+
+def _define_action(monitor_id: int, action: MonitorAction, place: int, offset: int, rows: _Rows) -> None:
+    key = (monitor_id, action.action_id)
+    shared = {
+        "place": place,
+        "enabled": action.enabled,
+        "include_results": action.include_results,
+        "defined_offset": offset,
+    }
+    if action.kind is ActionKind.EMAIL:
+        rows.emails.set(key, **shared, priority=action.priority.value, header=action.header)
+        for number, name in enumerate(action.recipients):
+            rows.recipients.set((*key, name), place=number, defined_offset=offset)
+        return
+    url, signing = action.url, action.signing
+    rows.webhooks[action.kind].set(
+        key,
+        **shared,
+        url_ref=None if url is None else url.ref,
+        url_fingerprint=None if url is None else url.fingerprint,
+        host=None if url is None else url.host,
+        signing_ref=None if signing is None else signing.ref,
+        signing_fingerprint=None if signing is None else signing.fingerprint,
+    )
+
+
+def _begin(folding: Folding, monitor_id: int, *, enabled: bool, rows: _Rows) -> None:
+    rows.monitors.set((monitor_id,), enabled=enabled)
+    if enabled:
+        _at_the_present(folding, monitor_id, rows)
+
+
+def _at_the_present(folding: Folding, monitor_id: int, rows: _Rows) -> None:
+    rows.monitors.set((monitor_id,), begun_offset=folding.position.offset, begun_at=folding.appended_at)
+
+
+def _identity(
+    folding: Folding,
+    data: RepositoryRegistered | RepositoryRenamed | RepositoryUpdated | RepositoryRemoved,
+    rows: _Rows,
+) -> None:
+    key = (data.repository_id, folding.position.offset)
+    said: dict[str, object]
+    match data:
+        case RepositoryRegistered():
+            said = {"name": data.name, "fork": data.fork, "archived": data.archived, "removed": False}
+        case RepositoryRenamed():
+            said = {"name": data.name}
+        case RepositoryUpdated():
+            said = {"fork": data.fork, "archived": data.archived}
+        case RepositoryRemoved():
+            said = {"removed": True}
+    rows.identities.set(key, at=folding.appended_at, **said)
+
+
+def _fired(folding: Folding, data: TriggerFired, rows: _Rows) -> None:
+    for run in data.runs:
+        job_id = trigger_job_id(run.monitor_id, data.repository_id, data.moment)
+        rows.jobs.set(
+            (run.monitor_id, job_id),
+            repository_id=data.repository_id,
+            moment=data.moment,
+            begun=run.begun,
+            since=run.since,
+            cause=data.cause.value,
+            pushed_offset=data.pushed_offset,
+            fired_at=folding.event.time,
+            fired_appended_at=folding.appended_at,
+        )
+        if run.base is not None:
+            rows.searched.set((run.monitor_id, data.repository_id, run.begun, run.since), base_oids=run.base)
+
+
+def _evaluated(folding: Folding, data: TriggerEvaluated, outcome: RunOutcome, rows: _Rows) -> None:
+    job_id = trigger_job_id(outcome.monitor_id, data.repository_id, data.moment)
+    rows.jobs.set(
+        (outcome.monitor_id, job_id),
+        repository_id=data.repository_id,
+        moment=data.moment,
+        begun=outcome.begun,
+        since=outcome.since,
+        evaluated_at=folding.event.time,
+        evaluated_appended_at=folding.appended_at,
+        evaluated_position=str(folding.position),
+        status=outcome.status.value,
+        query_string=outcome.query,
+        search_results=msgspec.json.encode(outcome.results),
+        result_count=outcome.result_count,
+        match_count=outcome.match_count,
+        blob=None if outcome.blob is None else msgspec.json.encode(outcome.blob),
+        deliveries=msgspec.json.encode(outcome.deliveries),
+        delivery_count=len(outcome.deliveries),
+        logs=msgspec.json.encode(outcome.warnings),
+        failure_reason=outcome.reason,
+        failure_message=outcome.message,
+    )
+    if outcome.tips is not None and outcome.status in (RunStatus.COMPLETED, RunStatus.HIDDEN):
+        rows.searched.set(
+            (outcome.monitor_id, data.repository_id, outcome.begun, outcome.since),
+            commit_oids=outcome.tips,
+            searched_offset=data.pushed_offset,
+        )
+
+
+def _action(folding: Folding, data: ActionRequested | ActionSucceeded | ActionFailed, rows: _Rows) -> None:
+    job_id = action_job_id(data.job_id, data.action_id, data.recipient)
+    key = (data.monitor_id, job_id)
+    rows.actions.set(key, trigger_event=data.job_id, action_id=data.action_id, recipient=data.recipient)
+    match data:
+        case ActionRequested():
+            rows.actions.set(
+                key,
+                repository_id=data.repository_id,
+                delivery_id=data.delivery_id,
+                since=data.since,
+                attempt=data.attempt,
+                requested_at=folding.appended_at,
+                requested_position=str(folding.position),
+            )
+        case ActionSucceeded():
+            rows.actions.set(
+                key,
+                succeeded_at=folding.event.time,
+                succeeded_attempt=data.attempt,
+                message=data.message,
+            )
+        case ActionFailed():
+            rows.actions.set(
+                key,
+                failed_at=folding.event.time,
+                failed_attempt=data.attempt,
+                failed_final=data.final,
+                failure_reason=data.reason,
+                failure_message=data.message,
+                process_after=data.not_before,
+            )

@@ -1,0 +1,1 @@
+"""Reads over the monitors projection, inside a snapshot (``projections.reading``)."""

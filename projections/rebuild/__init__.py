@@ -1,0 +1,1 @@
+"""Filling a projection anew from the log, beside the generation that readers use."""

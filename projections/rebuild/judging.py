@@ -1,0 +1,77 @@
+"""What a comparison leads to: the swap, a wait for somebody, or the end. Pure."""
+
+from enum import Enum
+from typing import Final
+
+import msgspec
+
+
+class Outcome(Enum):
+    """What to do with a generation that was compared."""
+
+    SWAP = "swap"
+    READY = "ready"
+    """Leave it as it is: it was not to be swapped, or somebody has to agree first."""
+    FAIL = "fail"
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What the comparison found. ``meant``: the live generation has another fold or other tables, so differences may be meant.
+
+    ``structure``: tables or columns that one of both lacks; ``security``: how who may see what differs; ``changed_by_hand``:
+    the live generation is not protected as it was made.
+    """
+
+    live_generation: int
+    live_version: int
+    meant: bool
+    different: int
+    structure: int = 0
+    security: tuple[str, ...] = ()
+    changed_by_hand: bool = False
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What was ordered. ``by_a_person``: a person ordered it, or has agreed with what was found."""
+
+    swap: bool
+    accept: bool
+    by_a_person: bool
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """The outcome with its reason, and what to do."""
+
+    outcome: Outcome
+    reason: str = ""
+    remedy: str = ""
+
+
+_EQUAL: Final = Judgement(Outcome.READY, "filled and compared: equal")
+_PROTECTED: Final = "who may see what is not as in the live generation: see the differences, then accept"
+
+
+def judge(found: Found, wanted: Wanted) -> Judgement:
+    """Protection first: what would show rows to others is never swapped in unnoticed."""
+    if found.security and not found.meant:
+        return Judgement(
+            Outcome.FAIL,
+            f"row security, policies or grants differ from the live generation's: {found.security[0]}",
+            "Make them equal by hand, then resume the rebuild.",
+        )
+    if found.security and (not wanted.accept or (found.changed_by_hand and not wanted.by_a_person)):
+        return Judgement(Outcome.READY, _PROTECTED)
+    equal = not found.different and not found.structure
+    if not equal and not wanted.accept:
+        rows = f"{found.different:,} rows differ from generation {found.live_generation}"
+        if found.meant:
+            made = f"version {found.live_version} of the fold made"
+            return Judgement(Outcome.READY, f"{rows}, which {made}: see the differences, then accept")
+        return Judgement(
+            Outcome.FAIL,
+            f"{rows}, and both have the same fold: one of them is not what the log says",
+            "Find out which (millstream verify); accept the new one only then.",
+        )
+    if not wanted.swap:
+        return _EQUAL if equal else Judgement(Outcome.READY, "filled, compared and accepted")
+    return Judgement(Outcome.SWAP)

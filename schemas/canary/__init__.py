@@ -1,0 +1,1 @@
+"""Events that mean nothing and show that the path works."""

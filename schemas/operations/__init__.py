@@ -1,0 +1,1 @@
+"""What operators decided about projections."""

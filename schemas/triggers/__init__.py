@@ -1,0 +1,1 @@
+"""What became of monitors: runs, their outcomes, and the actions that followed."""

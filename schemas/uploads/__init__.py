@@ -1,0 +1,1 @@
+"""Uploads: indexes of code, and the states that they go through."""

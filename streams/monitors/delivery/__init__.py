@@ -1,0 +1,1 @@
+"""How monitors reach people: mail, Slack, webhooks."""

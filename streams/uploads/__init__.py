@@ -1,0 +1,1 @@
+"""Uploads: reading an index, keeping its documents, and leading each upload through its states."""

@@ -1,0 +1,52 @@
+"""What a comparison leads to, as a table."""
+
+import pytest
+
+from projections.rebuild.judging import Found, Outcome, Wanted, judge
+
+EQUAL = Found(live_generation=3, live_version=1, meant=False, different=0)
+BUG = Found(live_generation=3, live_version=1, meant=False, different=2)
+MEANT = Found(live_generation=3, live_version=1, meant=True, different=2)
+OTHER_TABLES = Found(live_generation=3, live_version=1, meant=True, different=0, structure=1)
+GRANTS = Found(live_generation=3, live_version=1, meant=False, different=0, security=("select on t",))
+CODE_GRANTS = Found(live_generation=3, live_version=1, meant=True, different=0, security=("select on t",))
+BY_HAND = Found(
+    live_generation=3,
+    live_version=1,
+    meant=True,
+    different=0,
+    security=("select on t",),
+    changed_by_hand=True,
+)
+PLAIN = Wanted(swap=True, accept=False, by_a_person=True)
+ACCEPTED = Wanted(swap=True, accept=True, by_a_person=True)
+BY_ITSELF = Wanted(swap=True, accept=True, by_a_person=False)
+NO_SWAP = Wanted(swap=False, accept=False, by_a_person=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "outcome", "reason"),
+    [
+        (EQUAL, PLAIN, Outcome.SWAP, ""),
+        (EQUAL, NO_SWAP, Outcome.READY, "equal"),
+        (BUG, PLAIN, Outcome.FAIL, "the same fold"),
+        (BUG, NO_SWAP, Outcome.FAIL, "the same fold"),
+        (BUG, ACCEPTED, Outcome.SWAP, ""),
+        (MEANT, PLAIN, Outcome.READY, "version 1 of the fold made"),
+        (MEANT, ACCEPTED, Outcome.SWAP, ""),
+        (MEANT, BY_ITSELF, Outcome.SWAP, ""),
+        (OTHER_TABLES, PLAIN, Outcome.READY, "then accept"),
+        (GRANTS, PLAIN, Outcome.FAIL, "select on t"),
+        (GRANTS, ACCEPTED, Outcome.FAIL, "select on t"),
+        (CODE_GRANTS, PLAIN, Outcome.READY, "who may see what"),
+        (CODE_GRANTS, ACCEPTED, Outcome.SWAP, ""),
+        (CODE_GRANTS, BY_ITSELF, Outcome.SWAP, ""),
+        (BY_HAND, BY_ITSELF, Outcome.READY, "who may see what"),
+        (BY_HAND, ACCEPTED, Outcome.SWAP, ""),
+    ],
+)
+def test_every_case(found: Found, wanted: Wanted, outcome: Outcome, reason: str) -> None:
+    judgement = judge(found, wanted)
+    assert judgement.outcome is outcome
+    assert reason in judgement.reason
+    assert bool(judgement.reason) == (outcome is not Outcome.SWAP)
