@@ -42,7 +42,7 @@ class NothingMeant(MillstreamError):
     """What was named is not put aside."""
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", epilog="Example: millstream dead-letters list --projection insights")
 def dead_letters() -> None:
     """What projections put aside: records that are no events, and events at which a fold failed.
 

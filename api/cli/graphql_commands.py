@@ -43,3 +43,6 @@ def login(user: str | None) -> None:
         with connect(settings) as client:
             name = one_of(client, user).username
     click.echo(make_login_link(settings.home, url, user=name, valid_for_s=VALID_FOR_S))
+
+
+commands: list[click.Command] = [api, graphql, login]

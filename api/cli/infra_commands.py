@@ -60,7 +60,7 @@ def config(as_json: bool, explain: bool) -> None:
     print_table(("NAME", "VALUE", "SOURCE", *(("WHAT FOR",) if explain else ())), rows)
 
 
-@click.group()
+@click.group(epilog="Example: millstream topics list && millstream topics apply")
 def topics() -> None:
     """The topics of the log: list, create and repair, verify."""
 

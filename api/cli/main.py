@@ -26,16 +26,30 @@ _MODULES: Final[dict[str, dict[str, str]]] = {
         "logs": "Show what the processes of the stack wrote.",
         "psql": "Open psql on the stack's database.",
     },
-    "data_commands": {
+    "repo_commands": {
         "repo": "Register, list, rename and remove repositories.",
+    },
+    "insight_commands": {
         "insight": "Create, list, show and delete code insights.",
+    },
+    "settings_command": {
         "settings": "Show and change settings of the whole site.",
+    },
+    "publish_command": {
         "publish": "Validate events and publish them.",
+    },
+    "graphql_commands": {
         "graphql": "The GraphQL schema.",
         "api": "Run the API and the pages.",
         "login": "Print a link that logs a browser in, once.",
+    },
+    "user_command": {
         "user": "Open, list, promote and close accounts.",
+    },
+    "token_command": {
         "token": "Make, list and revoke access tokens.",
+    },
+    "org_command": {
         "org": "Found organisations, and say who belongs to them.",
     },
     "vault_command": {

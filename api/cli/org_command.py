@@ -140,3 +140,6 @@ def _one(client: Client, name: str) -> Shown:
     if found is None:
         raise OrganizationUnknown(f"there is no organisation {name!r}", remedy="millstream org list")
     return found
+
+
+commands: list[click.Command] = [org]

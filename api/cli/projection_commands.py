@@ -42,7 +42,7 @@ def projector(only: tuple[str, ...]) -> None:
     sys.exit(run(settings, only or None))
 
 
-@click.group()
+@click.group(epilog="Example: millstream projection list && millstream projection rebuild series_points")
 def projection() -> None:
     """The projections: tables folded from the log."""
 

@@ -264,3 +264,6 @@ def _echo(one: Judged) -> None:
         return
     where = f" {one.position}" if one.position is not None else ""
     click.echo(f"{one.place}: {one.told}{where} {one.event.type.name} {one.event.id}")
+
+
+commands: list[click.Command] = [publish]

@@ -119,3 +119,6 @@ def _change(key: str, value: float | None) -> Shown:
 
 def _say(one: Shown) -> None:
     click.echo(f"{one.key} is {number(one.value)} now.")
+
+
+commands: list[click.Command] = [settings]

@@ -134,3 +134,6 @@ def revoke(id_or_token: str) -> None:
         else:
             client.ask(_REVOKE_ID, {"id": id_or_token}, dict)
     click.echo("The token is revoked.")
+
+
+commands: list[click.Command] = [token]

