@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, Engine, Table, select, text
+from sqlalchemy import Connection, Engine, MetaData, Table, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -84,9 +85,14 @@ class LiveGeneration(msgspec.Struct, frozen=True, kw_only=True):
 
 def fingerprint(projection: Projection) -> str:
     """SHA-256 over the DDL of the generation's tables and who may read them, in hex."""
-    statements = [*_tables_ddl(projection.metadata.sorted_tables)]
+    return _fingerprint(projection.metadata, tuple(sorted(projection.restricted.items())))
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(metadata: MetaData, restricted: tuple[tuple[str, str], ...]) -> str:
+    statements = [*_tables_ddl(metadata.sorted_tables)]
     statements += _tables_ddl(housekeeping.METADATA.sorted_tables)
-    statements += [f"{table}.{column}" for table, column in sorted(projection.restricted.items())]
+    statements += [f"{table}.{column}" for table, column in restricted]
     statements += [f"{table}: {columns}" for table, columns in APP_SEES.items()]
     return hashlib.sha256("\n".join(statements).encode()).hexdigest()
 

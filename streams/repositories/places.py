@@ -1,19 +1,21 @@
 """Where followed repositories are, and what was said of their refs last."""
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
 from projections.judged import accepted_of
-from projections.reading import Reader
+from projections.reading import Reader, Snapshot
 from projections.repositories import queries
 from projections.repositories.queries import Repository, Watched
 from schemas.envelope import Position
 from streams.repositories.glance import Glance
 
 _SLICE_S: Final = 10.0
+_State = tuple[str, tuple[tuple[str, int, int], ...]]
+"""A generation, and how far each partition is folded into it."""
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -48,8 +50,8 @@ class Places(Protocol):
         """The followed ones, as they are after ``positions``; waits for these."""
         ...
 
-    async def watched(self) -> list[Place]:
-        """All that are ready."""
+    async def watched(self) -> Sequence[Place]:
+        """All that are ready. The very same object while nothing has changed."""
         ...
 
 
@@ -58,6 +60,8 @@ class ProjectedPlaces:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._watched_at: _State | None = None
+        self._watched_places: Sequence[Place] = ()
 
     async def accepted(self, positions: Collection[Position]) -> set[Position]:
         await self._wait(positions)
@@ -67,7 +71,7 @@ class ProjectedPlaces:
         await self._wait(positions)
         return await asyncio.to_thread(self._of, repository_ids)
 
-    async def watched(self) -> list[Place]:
+    async def watched(self) -> Sequence[Place]:
         return await asyncio.to_thread(self._watched)
 
     async def _wait(self, positions: Iterable[Position]) -> None:
@@ -83,9 +87,19 @@ class ProjectedPlaces:
             found = queries.by_ids(snapshot.connection, repository_ids)
         return [_place(one) for one in found.values() if one.removed_at is None]
 
-    def _watched(self) -> list[Place]:
+    def _watched(self) -> Sequence[Place]:
         with self._reader.snapshot(("repositories",)) as snapshot:
-            return [_watched(one) for one in queries.watched(snapshot.connection)]
+            state = _state(snapshot)
+            if state != self._watched_at:
+                found = [_watched(one) for one in queries.watched(snapshot.connection)]
+                self._watched_at, self._watched_places = state, found
+        return self._watched_places
+
+
+def _state(snapshot: Snapshot) -> _State:
+    applied = snapshot.applied["repositories"]
+    positions = tuple(sorted((one.topic, one.partition, one.next_offset) for one in applied))
+    return snapshot.generations["repositories"].schema_name, positions
 
 
 class Memory:

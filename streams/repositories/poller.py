@@ -18,7 +18,7 @@ from streams.agent import Context, Timer
 from streams.leases import Leases
 from streams.repositories.glance import glance
 from streams.repositories.places import Place, Places
-from streams.repositories.polling import due
+from streams.repositories.polling import Rota
 from streams.repositories.registrar import Registrar
 from streams.search.engine import EngineError, refs_fingerprint
 from streams.transient import is_transient
@@ -54,7 +54,8 @@ class Poller:
         self._fetch_room = asyncio.Semaphore(_AT_ONCE)
         self._fetching: dict[int, asyncio.Task[bool]] = {}
         self._since_s: float | None = None
-        self._watched: list[Place] = []
+        self._watched: Sequence[Place] = ()
+        self._rota = Rota()
         self._watched_s = float("-inf")
         self._ticking = asyncio.Lock()
 
@@ -80,10 +81,10 @@ class Poller:
         if since_s is None or interval_s <= 0:
             return 0
         if now_s - self._watched_s >= min(READ_AGAIN_S, interval_s):
-            self._watched, self._watched_s = await self._places.watched(), now_s
+            await self._read_again(now_s)
         mine = frozenset(self._assigned().get(Topic.REPOSITORIES.value, ()))
         in_place: list[Place] = []
-        for place in due(self._watched, since_s=since_s, until_s=now_s, interval_s=interval_s):
+        for place in self._rota.due(since_s=since_s, until_s=now_s, interval_s=interval_s):
             partition = partition_for(str(place.repository_id), self._partitions)
             if partition not in mine:
                 continue
@@ -108,6 +109,11 @@ class Poller:
             del self._fetching[key]
         for task in ended.values():
             task.result()
+
+    async def _read_again(self, now_s: float) -> None:
+        watched, self._watched_s = await self._places.watched(), now_s
+        if watched is not self._watched:
+            self._watched, self._rota = watched, await asyncio.to_thread(Rota, watched)
 
     async def _fetch(self, place: Place, partition: int) -> bool:
         """Another process that still works on this partition fetches its mirrors itself."""

@@ -1,7 +1,9 @@
 """When the refs of which repository are looked at. Pure."""
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterable
+from operator import itemgetter
 
 from streams.repositories.places import Place
 
@@ -12,18 +14,26 @@ def spread(repository_id: int) -> float:
     return int.from_bytes(digest, "big") / 2**48
 
 
-def is_due(repository_id: int, *, since_s: float, until_s: float, interval_s: float) -> bool:
-    """Whether one of the repository's moments, every ``interval_s``, lies in (since, until]."""
-    shift_s = spread(repository_id) * interval_s
-    return (until_s - shift_s) // interval_s > (since_s - shift_s) // interval_s
+class Rota:
+    """Places in the order of their moments: a look costs what is due, not what is watched."""
 
+    def __init__(self, places: Iterable[Place] = ()) -> None:
+        turns = sorted(((spread(place.repository_id), place) for place in places), key=itemgetter(0))
+        self._moments = [moment for moment, _ in turns]
+        self._places = [place for _, place in turns]
 
-def due(places: Iterable[Place], *, since_s: float, until_s: float, interval_s: float) -> list[Place]:
-    """Those of ``places`` that are due, each once, however long ago ``since_s`` is. None with an interval of 0."""
-    if interval_s <= 0:
-        return []
-    return [
-        place
-        for place in places
-        if is_due(place.repository_id, since_s=since_s, until_s=until_s, interval_s=interval_s)
-    ]
+    def due(self, *, since_s: float, until_s: float, interval_s: float) -> list[Place]:
+        """Those with a moment, one every ``interval_s``, in (since, until]: each once, however long ago ``since_s`` is.
+
+        None with an interval of 0.
+        """
+        if interval_s <= 0 or until_s <= since_s:
+            return []
+        first_round, first = divmod(since_s / interval_s, 1)
+        last_round, last = divmod(until_s / interval_s, 1)
+        behind, end = bisect_right(self._moments, first), bisect_right(self._moments, last)
+        if first_round == last_round:
+            return self._places[behind:end]
+        if last_round - first_round > 1 or end >= behind:
+            return list(self._places)
+        return self._places[behind:] + self._places[:end]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.events import ObligationRenewed, RepositoryRefreshRequested
 from schemas.registry import Payload
@@ -19,7 +21,7 @@ from streams.repositories.location import mirror_path
 from streams.repositories.mirror import ClonePolicy
 from streams.repositories.places import Memory
 from streams.repositories.poller import Poller
-from streams.repositories.polling import due, is_due
+from streams.repositories.polling import Rota
 from streams.repositories.pushes import writable
 from streams.repositories.registrar import Registrar
 from streams.search.engine import refs_fingerprint
@@ -274,18 +276,34 @@ def test_a_glance_proves_nothing_where_refs_are_kept_otherwise_or_have_just_move
 
 
 def test_moments_are_spread_and_none_is_left_out() -> None:
-    places = list(Followed(*(registered(number) for number in range(200))).places.values())
-    seen = [
-        place.repository_id
-        for second in range(60)
-        for place in due(places, since_s=1000.0 + second, until_s=1001.0 + second, interval_s=60.0)
-    ]
-    assert sorted(seen) == list(range(200))
-    one = [due(places, since_s=1000.0 + s, until_s=1001.0 + s, interval_s=60.0) for s in range(60)]
-    assert max(map(len, one)) < 15
-    assert len(due(places, since_s=0.0, until_s=10_000.0, interval_s=60.0)) == 200
-    assert due(places, since_s=0.0, until_s=10_000.0, interval_s=0.0) == []
-    assert not is_due(1, since_s=5.0, until_s=5.0, interval_s=1.0)
+    rota = Rota(Followed(*(registered(number) for number in range(200))).places.values())
+    looks = [rota.due(since_s=1000.0 + s, until_s=1001.0 + s, interval_s=60.0) for s in range(60)]
+    assert sorted(place.repository_id for look in looks for place in look) == list(range(200))
+    assert max(map(len, looks)) < 15
+    assert len(rota.due(since_s=0.0, until_s=10_000.0, interval_s=60.0)) == 200
+    assert rota.due(since_s=0.0, until_s=10_000.0, interval_s=0.0) == []
+    assert rota.due(since_s=5.0, until_s=5.0, interval_s=1.0) == []
+
+
+@given(
+    steps_s=st.lists(st.floats(0.001, 50.0), min_size=1, max_size=60),
+    began_s=st.floats(0.0, 1e6),
+    interval_s=st.sampled_from([0.5, 7.0, 60.0, 300.0]),
+)
+def test_whenever_the_looks_come_nobody_waits_longer_than_an_interval_and_a_look(
+    steps_s: list[float], began_s: float, interval_s: float
+) -> None:
+    rota = Rota(Followed(*(registered(number) for number in range(20))).places.values())
+    looks, looked_s, now_s = dict.fromkeys(range(20), 0), dict.fromkeys(range(20), began_s), began_s
+    for step_s in steps_s:
+        since_s, now_s = now_s, now_s + step_s
+        found = [one.repository_id for one in rota.due(since_s=since_s, until_s=now_s, interval_s=interval_s)]
+        assert len(set(found)) == len(found)
+        for key in found:
+            looks[key] += 1
+            looked_s[key] = now_s
+        assert all(now_s - one_s <= interval_s + max(steps_s) for one_s in looked_s.values())
+    assert max(looks.values()) <= (now_s - began_s) // interval_s + 1
 
 
 def test_a_branch_name_that_no_event_can_hold_is_left_to_the_reader() -> None:
