@@ -31,6 +31,7 @@ from projections.lag import projection_lags, watermarks
 from projections.lag.sampler import sample_lag
 from projections.pace import set_pace
 from projections.projection import Projection
+from projections.rebuild.board import Board
 from projections.rebuild.keeping import Keeper
 from projections.runner.errors import FoldFailed, LogMismatch, LogTruncated
 from projections.runner.failures import TRANSIENT
@@ -79,7 +80,8 @@ def _run_group(settings: Settings, names: Sequence[str]) -> int:
         resources.callback(engine.dispose)
         notifier = Notifier(settings)
         resources.callback(notifier.close)
-        keepers = {one.name: Keeper(settings, engine, one, notifier, stop) for one in wanted}
+        board = Board(engine)
+        keepers = {one.name: Keeper(settings, engine, one, notifier, stop, board) for one in wanted}
         threads = [
             threading.Thread(target=_keep, args=(one, keepers[one.name]), name=f"projection-{one.name}")
             for one in wanted

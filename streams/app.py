@@ -26,6 +26,7 @@ from streams import faults
 from streams.agent import AgentSpec, Timer
 from streams.batches import BatchContext, Counters, run_batch
 from streams.ending import end_process
+from streams.taking import batches
 from streams.transient import is_transient
 
 MAX_POLL_RECORDS: Final = 100
@@ -134,9 +135,15 @@ class StreamsApp:
         )
 
         async def consume(stream: Any) -> None:
-            events: Sequence[Any]
-            async for events in stream.take_events(spec.max_batch, within=spec.within_s):
-                await self._work(spec, [event.message for event in events])
+            error: Exception | None = None
+            try:
+                async for events in batches(stream, spec.max_batch, spec.within_s):
+                    await self._work(spec, [event.message for event in events])
+            except Exception as raised:  # noqa: BLE001 - Faust would begin a new stream behind what this one has read
+                error = raised
+            if error is None and stream.should_stop:
+                return  # Faust is ending: who watches it says why
+            end_process(f"agent {spec.name}: its stream has ended", error)
 
         self._app.agent(topic, name=spec.name, concurrency=1)(consume)
 

@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from infra.postgres.runtime import kept_generations
 from infra.settings import Settings
 from projections import people_views
 from projections.generations import (
@@ -18,10 +17,9 @@ from projections.generations import (
     ensure_generation,
     fingerprint,
     fits,
-    live_generations,
 )
 from projections.projection import Projection
-from projections.rebuild import store
+from projections.rebuild.board import Board, Seen
 from projections.rebuild.control import order_of, sweep_cancelled
 from projections.rebuild.errors import RebuildRefused
 from projections.rebuild.execution import AUTOMATIC, run_rebuild, tell
@@ -70,10 +68,17 @@ class Keeper:
     """Call ``run`` in a thread of its own; it returns after ``stop`` is set, or raises what stopped the live generation."""
 
     def __init__(
-        self, settings: Settings, engine: Engine, one: Projection, notifier: Notifier, stop: threading.Event
+        self,
+        settings: Settings,
+        engine: Engine,
+        one: Projection,
+        notifier: Notifier,
+        stop: threading.Event,
+        board: Board,
     ) -> None:
         self._settings = settings
         self._engine = engine
+        self._board = board
         self._one = one
         self._fingerprint = fingerprint(one)
         self._notifier = notifier
@@ -131,10 +136,10 @@ class Keeper:
     def _look(self) -> None:
         # Before the look at what is wanted: what failed because its generation was dropped is wanted no more by then.
         failures = {number: kept.failure for number, kept in self._kept.items() if kept.failure is not None}
-        with self._engine.connect() as connection:
-            live = live_generations(connection).get(self._one.name)
-            wanted = self._wanted(connection, live)
-            rebuilds = store.every(connection, self._one.name)
+        seen = self._board.look(afresh=bool(failures))
+        live = seen.live.get(self._one.name)
+        wanted = self._wanted(seen, live)
+        rebuilds = seen.rebuilds_of(self._one.name)
         if live is not None and live.number != self._live and live.number in wanted:
             # Also where whoever swapped died before it could.
             people_views.refresh(self._engine, self._one, wanted[live.number])
@@ -154,18 +159,15 @@ class Keeper:
             self._swept_s = time.monotonic() + _SWEEP_INTERVAL_S
             sweep_cancelled(self._engine, rebuilds)
 
-    def _wanted(self, connection: Connection, live: LiveGeneration | None) -> dict[int, Generation]:
+    def _wanted(self, seen: Seen, live: LiveGeneration | None) -> dict[int, Generation]:
         """Generations of this very fold that readers use, or used before."""
-        columns = kept_generations.c
-        rows = connection.execute(
-            select(columns.generation, columns.schema_name).where(
-                columns.projection == self._one.name,
-                columns.version == self._one.version,
-                columns.fingerprint == self._fingerprint,
-            )
-        )
-        places = {row.generation: row.schema_name for row in rows}
-        if live is not None and (live.version, live.fingerprint) == (self._one.version, self._fingerprint):
+        mine = (self._one.version, self._fingerprint)
+        places = {
+            kept.number: kept.schema_name
+            for kept in seen.kept
+            if kept.projection == self._one.name and (kept.version, kept.fingerprint) == mine
+        }
+        if live is not None and (live.version, live.fingerprint) == mine:
             places[live.number] = live.schema_name
         return {
             number: Generation(

@@ -15,6 +15,7 @@ from infra.postgres.runtime import heartbeats
 from infra.settings import Settings
 from projections.freshness import HEARTBEAT_PREFIX
 from projections.projection import Projection
+from projections.rebuild.board import Board
 from projections.rebuild.following import follow
 from projections.rebuild.keeping import Keeper
 from projections.rebuild.store import Rebuild
@@ -35,7 +36,8 @@ def keeping(settings: Settings, *projections: Projection, name: str = "test") ->
     stop = threading.Event()
     notifier = Notifier(settings)
     database = make_engine(settings, Role.PROJECTOR, pool_size=3)
-    found = Keeping([Keeper(settings, database, one, notifier, stop) for one in projections])
+    board = Board(database)
+    found = Keeping([Keeper(settings, database, one, notifier, stop, board) for one in projections])
 
     def run(keeper: Keeper) -> None:
         try:
