@@ -27,7 +27,10 @@ select exists(select from "{schema}".dead_letters where topic = :topic)
 
 
 class AppliedPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """How far one partition is folded. ``append_time`` is the newest one applied (None: none yet)."""
+    """How far one partition is folded. ``append_time`` is the newest one applied (None: none yet).
+
+    Equal ones have equal rows behind them: ``applied_at`` moves with every change, a redrive's too, which moves no offset.
+    """
 
     topic: str
     partition: int

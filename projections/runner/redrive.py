@@ -132,6 +132,8 @@ class Redriver:
         kept, faulty = self._tried(connection, cursor, order, STEP_EVENTS)
         self._fold_into(cursor, kept)
         cursor.execute(statements.FOLDED, (*order.partition, [one.position.offset for one in kept]))
+        if kept:  # no offset moves by it: whoever asks whether the rows have changed looks at this time too
+            cursor.execute(statements.CHANGED, order.partition)
         folded = Counter(one.event.key for one in kept)
         for name, fault in faulty.items():
             cursor.execute(statements.FAILS, (fault.reason, fault.trace, *order.partition, fault.offset))

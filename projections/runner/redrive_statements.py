@@ -44,6 +44,9 @@ select "offset", append_time, key, value, header_names, header_values from measu
 where so_far <= %(bytes)s or place = 1 order by "offset"
 """
 FOLDED: Final = 'delete from quarantine where topic = %s and partition = %s and "offset" = any(%s)'
+CHANGED: Final = """
+update checkpoints set applied_at = clock_timestamp() where topic = %s and partition = %s
+"""
 FAILS: Final = """
 update quarantine set behind = null, reason = %s, trace = %s
 where topic = %s and partition = %s and "offset" = %s

@@ -168,11 +168,7 @@ class Recorder:
 
     def _vector(self) -> tuple[AppliedPosition, ...]:
         """How far definitions and repositories are projected."""
-        return tuple(
-            msgspec.structs.replace(one, applied_at=None)
-            for name in DEFINITIONS
-            for one in self._reader.applied(name)
-        )
+        return tuple(one for name in DEFINITIONS for one in self._reader.applied(name))
 
     async def _go_on(self, current: _Round, now: datetime) -> int:
         """Take the turns that have come; after the last one, announce what was asked."""

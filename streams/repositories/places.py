@@ -7,14 +7,14 @@ from typing import Final, Protocol
 import msgspec
 
 from projections.judged import accepted_of
-from projections.reading import Reader, Snapshot
+from projections.reading import AppliedPosition, Reader, Snapshot
 from projections.repositories import queries
 from projections.repositories.queries import Repository, Watched
 from schemas.envelope import Position
 from streams.repositories.glance import Glance
 
 _SLICE_S: Final = 10.0
-_State = tuple[str, tuple[tuple[str, int, int], ...]]
+_State = tuple[str, tuple[AppliedPosition, ...]]
 """A generation, and how far each partition is folded into it."""
 
 
@@ -97,9 +97,7 @@ class ProjectedPlaces:
 
 
 def _state(snapshot: Snapshot) -> _State:
-    applied = snapshot.applied["repositories"]
-    positions = tuple(sorted((one.topic, one.partition, one.next_offset) for one in applied))
-    return snapshot.generations["repositories"].schema_name, positions
+    return snapshot.generations["repositories"].schema_name, snapshot.applied["repositories"]
 
 
 class Memory:

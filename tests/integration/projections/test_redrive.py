@@ -1,5 +1,6 @@
 """Operators' orders: what was put aside is folded again in its order, or left out for ever, and the rows are what the log says."""
 
+import asyncio
 import itertools
 import json
 import os
@@ -32,11 +33,13 @@ from schemas.envelope import Position
 from schemas.events import (
     AggregatePlace,
     RedriveOrdered,
+    RepositoryPushed,
     RepositoryRegistered,
     RepositoryRenamed,
     SettingsChanged,
 )
 from schemas.topics import Topic
+from streams.repositories.places import Place, ProjectedPlaces
 from tests.stack import StackUnderTest, fresh_database
 from tests.support.projecting import event, settings_for
 from tests.support.projectors import ProjectorProcess, eventually, projector_running
@@ -177,6 +180,41 @@ def test_a_redrive_after_the_fix_gives_what_a_clean_replay_gives(
         ("local/later",)
     ]
     assert_what_the_log_says(settings)
+
+
+def test_who_remembers_what_it_read_sees_what_a_redrive_changed(
+    settings: Settings, publisher: Publisher
+) -> None:
+    """Also where no other event comes: a redrive moves no offset."""
+    number = next(_bases)
+    registered = event(RepositoryRegistered(repository_id=number, name=f"local/r{number}", path="/p"))
+    renamed = event(RepositoryRenamed(repository_id=number, name=f"local/bug-{number}"))
+    pushed = event(RepositoryPushed(repository_id=number, default_branch="main", tip="a" * 40))
+    positions = publisher.publish([registered, renamed, pushed])
+    put_aside(settings, publisher, f"local/bug-{number}", positions=positions)
+    worker = engine(settings, Role.WORKER)
+    reader = Reader(worker)
+    places = ProjectedPlaces(reader)
+
+    def watched() -> Sequence[Place]:
+        return asyncio.run(places.watched())
+
+    with running(settings, REPOSITORIES, OPERATIONS) as runners:
+        # The operators' topic, too, is at rest before the first look.
+        assert eventually(
+            lambda: bool(query(settings, "select 1 from runtime.generations where projection = 'operations'"))
+        )
+        before = watched()
+        assert number not in {place.repository_id for place in before}
+        assert watched() is before
+        offsets = [(one.partition, one.next_offset) for one in reader.applied("repositories")]
+        code, _ = cli(settings, "redrive", "--projection", "repositories", "--all", "--yes")
+        assert code == 0
+        assert [(one.partition, one.next_offset) for one in reader.applied("repositories")] == offsets
+        assert number in {place.repository_id for place in watched()}
+    assert not runners.failures
+    reader.close()
+    worker.dispose()
 
 
 def test_what_still_fails_waits_behind_the_new_event_at_fault(
