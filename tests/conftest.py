@@ -8,10 +8,12 @@ SASL. Modules that stop servers, or need the topics to themselves, have an embed
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.lending import empty_kafka
 from tests.side_by_side import (
     pytest_collection_modifyitems,
     pytest_runtest_protocol,
@@ -32,7 +34,7 @@ __all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol", "pytest_x
 
 _KIND = os.environ.get("MILLSTREAM_TEST_STACK", "embedded")
 _LOGIN = tuple(f"MILLSTREAM_{name.upper()}" for name in SECURITY)
-_OWN = frozenset(("own_stack", "system"))
+_OWN = frozenset(("own_stack", "lent_stack", "system"))
 _KEPT = ("MILLSTREAM_TEST_", "MILLSTREAM_REQUIRE_", "MILLSTREAM_MAVEN_")
 _ENVIRON = dict(os.environ)
 _SYSTEM = ExitStack()
@@ -104,9 +106,24 @@ def _missing() -> str:
     return "" if _KIND == "embedded" else "say embedded, containers or external"
 
 
+@pytest.fixture(scope="session")
+def _to_lend(own_environment: None) -> Iterator[StackUnderTest]:
+    with embedded_stack() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lent_stack(_to_lend: StackUnderTest, request: pytest.FixtureRequest) -> Iterator[StackUnderTest]:
+    """An empty stack for one module, as ``own_stack``; it must not stop the servers, which others get after it."""
+    empty_kafka(_to_lend.kafka_bootstrap)
+    name = Path(str(request.node.path)).stem.removeprefix("test_")
+    with fresh_database(_to_lend.database_url, name) as url:
+        yield replace(_to_lend, database_url=url)
+
+
 @pytest.fixture(scope="module")
 def own_stack(own_environment: None) -> Iterator[StackUnderTest]:
-    """A second, empty stack for one module (3 to 6 s): for tests that stop servers or need the topics to themselves."""
+    """A stack for one module alone (3 to 6 s): for tests that stop servers, or change what they are set to."""
     with embedded_stack() as running:
         yield running
 

@@ -65,10 +65,10 @@ class Api:
 
 
 @pytest.fixture(scope="module")
-def settings(own_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def settings(lent_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Roles, tables and topics are there."""
     home = tmp_path_factory.mktemp("installation")
-    made = settings_for(own_stack.database_url, home, own_stack.kafka_bootstrap)
+    made = settings_for(lent_stack.database_url, home, lent_stack.kafka_bootstrap)
     set_up(made)
     return made
 

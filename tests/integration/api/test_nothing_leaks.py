@@ -321,14 +321,14 @@ def test_no_table_holds_a_canary(published: Place) -> None:
     } <= looked_at
 
 
-def test_no_log_file_or_blob_holds_a_canary(published: Place, own_stack: StackUnderTest) -> None:
+def test_no_log_file_or_blob_holds_a_canary(published: Place, lent_stack: StackUnderTest) -> None:
     assert len(published.logged.getvalue()) > 100
     assert not _found(published, published.logged.getvalue().encode())
     assert published.projector.lines
     assert not _found(published, orjson.dumps(published.projector.lines, default=str))
     files = [
         *published.settings.home.rglob("*"),
-        *(one for one in own_stack.home.rglob("*.log") if one.is_file()),
+        *(one for one in lent_stack.home.rglob("*.log") if one.is_file()),
     ]
     for file in files:
         if file.is_file():

@@ -180,12 +180,12 @@ def webhook(url: str, *, include_results: bool = True) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def world(own_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(lent_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("monitors")
     settings = Settings(
-        home=own_stack.home,
-        kafka_bootstrap=own_stack.kafka_bootstrap,
-        database_url=SecretStr(own_stack.database_url),
+        home=lent_stack.home,
+        kafka_bootstrap=lent_stack.kafka_bootstrap,
+        database_url=SecretStr(lent_stack.database_url),
     )
     set_up(settings)
     with receiving() as receiver, mail_server() as (mails, mail_port), Publisher(settings) as publisher:

@@ -39,8 +39,8 @@ Rows = dict[str, list[tuple[object, ...]]]
 
 
 @pytest.fixture(scope="module")
-def settings(own_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    found = settings_for(own_stack.database_url, tmp_path_factory.mktemp("home"), own_stack.kafka_bootstrap)
+def settings(lent_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    found = settings_for(lent_stack.database_url, tmp_path_factory.mktemp("home"), lent_stack.kafka_bootstrap)
     set_up(found)
     return found
 
@@ -196,7 +196,7 @@ def _broken(event: Event) -> tuple[Topic, bytes, bytes, Headers]:
 
 
 def test_the_same_log_has_the_same_verdicts_in_batches_of_any_size(
-    settings: Settings, own_stack: StackUnderTest, publisher: Publisher, tmp_path: Path
+    settings: Settings, lent_stack: StackUnderTest, publisher: Publisher, tmp_path: Path
 ) -> None:
     kinds = (
         lambda n: registered(n),
@@ -216,8 +216,8 @@ def test_the_same_log_has_the_same_verdicts_in_batches_of_any_size(
     )
     seen: list[Rows] = []
     for size in (1, 7, 2_000):
-        with fresh_database(own_stack.database_url, "guards") as url:
-            own = with_batches_of(settings_for(url, tmp_path / str(size), own_stack.kafka_bootstrap), size)
+        with fresh_database(lent_stack.database_url, "guards") as url:
+            own = with_batches_of(settings_for(url, tmp_path / str(size), lent_stack.kafka_bootstrap), size)
             set_up(own)
             database = engine(own, Role.APP)
             reader = Reader(database)

@@ -41,16 +41,16 @@ _bases = itertools.count(100, 100)
 
 
 @pytest.fixture
-def settings(own_stack: StackUnderTest, tmp_path: Path) -> Iterator[Settings]:
-    with fresh_database(own_stack.database_url, "quarantine") as url:
-        found = settings_for(url, tmp_path, own_stack.kafka_bootstrap)
+def settings(lent_stack: StackUnderTest, tmp_path: Path) -> Iterator[Settings]:
+    with fresh_database(lent_stack.database_url, "quarantine") as url:
+        found = settings_for(url, tmp_path, lent_stack.kafka_bootstrap)
         set_up(found)
         yield found
 
 
 @pytest.fixture(scope="module")
-def publisher(own_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
-    found = settings_for(own_stack.database_url, tmp_path_factory.mktemp("home"), own_stack.kafka_bootstrap)
+def publisher(lent_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
+    found = settings_for(lent_stack.database_url, tmp_path_factory.mktemp("home"), lent_stack.kafka_bootstrap)
     set_up(found)
     with Publisher(found) as publisher:
         yield publisher

@@ -51,9 +51,9 @@ TURNS = "abcd"
 
 
 @pytest.fixture
-def settings(own_stack: StackUnderTest, tmp_path: Path) -> Iterator[Settings]:
-    with fresh_database(own_stack.database_url, "redrive") as url:
-        found = settings_for(url, tmp_path, own_stack.kafka_bootstrap)
+def settings(lent_stack: StackUnderTest, tmp_path: Path) -> Iterator[Settings]:
+    with fresh_database(lent_stack.database_url, "redrive") as url:
+        found = settings_for(url, tmp_path, lent_stack.kafka_bootstrap)
         set_up(found)
         yield found
 

@@ -38,8 +38,8 @@ from tests.support.projectors import eventually
 
 
 @pytest.fixture(scope="module")
-def settings(own_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    found = settings_for(own_stack.database_url, tmp_path_factory.mktemp("home"), own_stack.kafka_bootstrap)
+def settings(lent_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    found = settings_for(lent_stack.database_url, tmp_path_factory.mktemp("home"), lent_stack.kafka_bootstrap)
     set_up(found)
     return found
 
@@ -288,11 +288,11 @@ sys.exit(run(load_settings(), ["repositories"]))
 
 
 def test_a_replaced_log_stops_the_projection_and_names_the_remedy(
-    settings: Settings, own_stack: StackUnderTest, tmp_path: Path, publisher: Publisher
+    settings: Settings, lent_stack: StackUnderTest, tmp_path: Path, publisher: Publisher
 ) -> None:
     """The last test of this module: it takes the topic away from the others."""
-    with fresh_database(own_stack.database_url, "replaced") as url:
-        own = settings_for(url, tmp_path, own_stack.kafka_bootstrap)
+    with fresh_database(lent_stack.database_url, "replaced") as url:
+        own = settings_for(url, tmp_path, lent_stack.kafka_bootstrap)
         set_up(own)
         database = engine(own, Role.PROJECTOR)
         reader = Reader(database)

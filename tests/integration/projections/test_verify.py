@@ -37,8 +37,8 @@ NAMES = tuple(one.name for one in PROJECTIONS)
 
 
 @pytest.fixture(scope="module")
-def settings(own_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    found = settings_for(own_stack.database_url, tmp_path_factory.mktemp("home"), own_stack.kafka_bootstrap)
+def settings(lent_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    found = settings_for(lent_stack.database_url, tmp_path_factory.mktemp("home"), lent_stack.kafka_bootstrap)
     set_up(found)
     return found
 

@@ -13,12 +13,12 @@ from tests.stack import StackUnderTest
 
 
 @pytest.fixture(scope="module")
-def settings(own_stack: StackUnderTest) -> Settings:
+def settings(lent_stack: StackUnderTest) -> Settings:
     """Settings of a stack that was set up."""
     found = Settings(
-        home=own_stack.home,
-        kafka_bootstrap=own_stack.kafka_bootstrap,
-        database_url=SecretStr(own_stack.database_url),
+        home=lent_stack.home,
+        kafka_bootstrap=lent_stack.kafka_bootstrap,
+        database_url=SecretStr(lent_stack.database_url),
     )
     set_up(found)
     return found

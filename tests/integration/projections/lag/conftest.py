@@ -19,9 +19,9 @@ from tests.support.projecting import settings_for
 
 
 @pytest.fixture(scope="module")
-def settings(own_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with fresh_database(own_stack.database_url, "lag") as url:
-        found = settings_for(url, tmp_path_factory.mktemp("home"), own_stack.kafka_bootstrap)
+def settings(lent_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with fresh_database(lent_stack.database_url, "lag") as url:
+        found = settings_for(url, tmp_path_factory.mktemp("home"), lent_stack.kafka_bootstrap)
         set_up(found)
         yield found
 
