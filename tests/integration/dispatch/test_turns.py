@@ -30,6 +30,12 @@ ALL: Final = range(MANY)
 SOME: Final = range(FEW)
 
 
+def test_all_are_ready_to_be_counted(home: Crowd) -> None:
+    """First and not alone: the crowd is made beside other tests, for a minute, and those below have the machine."""
+    states = home.rows("select clone_state, count(*) from live.repo_names group by 1")
+    assert states == [("ready", MANY)]
+
+
 @pytest.mark.alone
 @pytest.mark.parametrize("other", ["admin", "somebody else"], ids=["one creator", "two creators"])
 def test_a_small_insight_is_done_while_a_large_one_goes_on(limited: Crowd, other: str) -> None:
