@@ -10,6 +10,7 @@ from api.demo.figures import Figures
 from infra.settings import Settings, load_settings
 from tests.integration.demo.recount import Recount, Told, told_of
 from tests.integration.demo.running import Run
+from tests.integration.demo.staying import Stayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Shown:
     folder: Path
     first: Run
     second: Run
+    stayed: Stayed
+    """What was seen before the second run was interrupted."""
     first_recount: Recount
     second_recount: Recount
     tables: dict[tuple[str, datetime], int]

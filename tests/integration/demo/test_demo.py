@@ -2,23 +2,20 @@
 
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import httpx
-import psutil
 import pytest
 
 from api.demo.figures import Figures
 from infra.embedded.stack import read_endpoints, start
 from tests.integration.demo.recount import recount, table_values
-from tests.integration.demo.running import command, environment, processes_of, run_demo
+from tests.integration.demo.running import processes_of, run_demo
 from tests.integration.demo.shown import Shown, settings_of, told_by
+from tests.integration.demo.staying import stay_and_interrupt
 from tests.unit.demo.repositories import make_repository
 
 OLD = datetime.now(UTC) - timedelta(days=200)
@@ -40,11 +37,12 @@ def shown() -> Iterator[Shown]:
             first_recount = recount(settings_of(home), insight_id)
             tables = table_values(settings_of(home), first_recount.series)
             told = [told_by(first, home)]
-        second = run_demo(home, folder)
+        second, stayed = stay_and_interrupt(home, folder)
+        assert processes_of(home) == [], "it has stopped every child"
         with start(home, report=lambda line: None):
             second_recount = recount(settings_of(home), insight_id)
             told.append(told_by(second, home))
-        yield Shown(home, folder, first, second, first_recount, second_recount, tables, told)
+        yield Shown(home, folder, first, second, stayed, first_recount, second_recount, tables, told)
     finally:
         assert processes_of(place / "home") == []
         shutil.rmtree(place, ignore_errors=True)
@@ -300,50 +298,13 @@ def test_what_cannot_be_counted_is_refused_before_anything_starts(
     assert not home.exists()
 
 
-def test_stays_until_interrupted_serves_the_page_and_stops_every_child(shown: Shown) -> None:
-    demo = subprocess.Popen(
-        command(),
-        cwd=shown.folder,
-        env=environment(shown.home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        assert demo.stdout is not None
-        seen: list[str] = []
-        for line in demo.stdout:
-            seen.append(line)
-            if "Ctrl-C stops every process" in line:
-                break
-        text = "".join(seen)
-        assert demo.poll() is None, text
-        allowed = {
-            child.cmdline()[-1]: child.environ().get("MILLSTREAM_ACTION_ALLOWED_HOSTS")
-            for child in psutil.Process(demo.pid).children(recursive=True)
-            if "api.cli.main" in child.cmdline()
-        }
-        assert allowed == {"worker": "127.0.0.1", "projector": None, "api": None}, "only who delivers may"
-        link = re.search(r"http://127\.0\.0\.1:\d+/login\?\S+", text)
-        page = re.search(r"page +(http://\S+)", text)
-        assert link is not None
-        assert page is not None
-        with httpx.Client(follow_redirects=True, trust_env=False) as browser:
-            assert browser.get(page[1]).status_code == 401, "without login there is no page"
-            welcome = browser.get(link[0])
-            assert welcome.status_code == 200
-            assert urlsplit(page[1]).path in welcome.text, "it leads on to the chart"
-            answer = browser.get(page[1])
-            assert answer.status_code == 200
-            assert shown.figures.title in answer.text
-        with httpx.Client(follow_redirects=True, trust_env=False) as other:
-            other.get(link[0])
-            assert shown.figures.title not in other.get(page[1]).text, "the link works once"
-        demo.send_signal(signal.SIGINT)
-        rest, _ = demo.communicate(timeout=60)
-        assert demo.returncode == 0, text + rest
-    finally:
-        if demo.poll() is None:
-            demo.terminate()
-            demo.wait(timeout=60)
-    assert processes_of(shown.home) == []
+def test_stays_until_interrupted_and_serves_the_page(shown: Shown) -> None:
+    stayed = shown.stayed
+    assert stayed.allowed == {"worker": "127.0.0.1", "projector": None, "api": None}, "only who delivers may"
+    assert stayed.without_login.status_code == 401, "without login there is no page"
+    assert stayed.welcome.status_code == 200
+    assert stayed.page_path in stayed.welcome.text, "it leads on to the chart"
+    assert stayed.page.status_code == 200
+    assert shown.figures.title in stayed.page.text
+    assert shown.figures.title not in stayed.by_the_used_link.text, "the link works once"
+    assert shown.second.code == 0, shown.second.story
