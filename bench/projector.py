@@ -1,6 +1,6 @@
 """How fast is the log replayed into series_points? Beside a raw COPY of the very same rows.
 
-    python -m bench.projector [--events 200000] [--rounds 3] [--only NAME ...] [--index product|same-process|none]
+    python -m bench.projector [--events 200000] [--rounds 3] [--only NAME ...] [--index product|same-process|none] [--taken-over]
 
 A stack of its own. ``search.completed`` events lie on the log; a projector (processes of its own, on the live path:
 unique keys in place, checkpoints, guards, duplicate handling) folds them. The projection ``event_index`` reads the same log at the
@@ -9,7 +9,8 @@ thread of the same process (``same-process``), or not at all (``none``). The clo
 every event has to be in the index then. In turns with it the rows that came out, points and
 coverage, ready as bytes and in the same order, are copied into tables of the same shape and keys, in one transaction,
 by the same server. A ratio is the median rate of the one over the median rate of the other. Row counts and checksums of both
-sides, made by the server, are compared each time. The defaults take some ten minutes on two cores; figures of each turn go to stderr.
+sides, made by the server, are compared each time. ``--taken-over``: there is a row already when the worker gets its partitions, as after a
+restart, so that it has to look every key up. The defaults take some ten minutes on two cores; figures of each turn go to stderr.
 """
 
 import argparse
@@ -69,9 +70,10 @@ def loads(events: int) -> list[Load]:
 class Bench:
     """A stack, the schemas of both sides, and what is done with them."""
 
-    def __init__(self, settings: Settings, choice: str) -> None:
+    def __init__(self, settings: Settings, choice: str, taken_over: bool) -> None:
         self._settings = settings
         self._choice = choice
+        self._taken_over = taken_over
         engine = make_engine(settings, Role.PROJECTOR, pool_size=1, name="bench")
         self._generations = [ensure_generation(engine, one) for one in (SERIES_POINTS, EVENT_INDEX)]
         engine.dispose()
@@ -124,6 +126,15 @@ class Bench:
     def replay(self, starts: Mapping[str, int], ends: Mapping[str, int]) -> Replayed:
         """The projector's turn."""
         self.empty(starts)
+        if not self._taken_over:
+            return self._replay(ends)
+        coverage = f'"{self.points}".series_coverage'
+        self.connection.execute(f"insert into {coverage} values ('of before', 1, 1, 'MONTH', 1, '{{[0,1)}}')")
+        replayed = self._replay(ends)
+        self.connection.execute(f"delete from {coverage} where series_id = 'of before'")
+        return replayed
+
+    def _replay(self, ends: Mapping[str, int]) -> Replayed:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
         settings = self._settings
         environ = {
@@ -244,6 +255,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="turns measured, after one that warms up")
     parser.add_argument("--only", nargs="*", default=None, help="12, 12_mixed, 1")
     parser.add_argument("--index", choices=[PRODUCT, SAME_PROCESS, NONE], default=PRODUCT)
+    parser.add_argument(
+        "--taken-over", action="store_true", help="rows are there already, as after a restart"
+    )
     parser.add_argument("--replay", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.replay is not None:
@@ -251,7 +265,11 @@ def main(arguments: Sequence[str]) -> int:
         replayed = replay(Settings(), SERIES_POINTS.name, json.loads(chosen.replay), beside=beside)
         print(msgspec.json.encode(replayed).decode())
         return 0
-    figures: dict[str, object] = {"events": chosen.events, "event_index": chosen.index}
+    figures: dict[str, object] = {
+        "events": chosen.events,
+        "event_index": chosen.index,
+        "taken_over": chosen.taken_over,
+    }
     with ExitStack() as undo:
         home = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="millstream-bench-")))
         stack = undo.enter_context(start(home, report=lambda line: print(line, file=sys.stderr)))
@@ -261,7 +279,7 @@ def main(arguments: Sequence[str]) -> int:
             database_url=SecretStr(stack.endpoints.database_url),
         )
         set_up(settings)
-        bench = Bench(settings, chosen.index)
+        bench = Bench(settings, chosen.index, chosen.taken_over)
         undo.callback(bench.connection.close)
         for load in loads(chosen.events):
             if chosen.only is None or load.name in chosen.only:
