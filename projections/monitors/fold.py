@@ -116,7 +116,8 @@ class _Rows:
             ("repository_id",),
             {
                 "first_pushed_offset": _FIRST,
-                **_rules(_LAST, "pushed_offset", "pushed_at", "default_branch", "tip", "previous_tip"),
+                **_rules(_LAST, "pushed_partition", "pushed_offset", "pushed_at"),
+                **_rules(_LAST, "default_branch", "tip", "previous_tip"),
                 **_rules(_LAST, "refs_fingerprint"),
             },
         )
@@ -200,6 +201,7 @@ def _fold_one(folding: Folding, rows: _Rows) -> None:
             rows.repositories.set(
                 (data.repository_id,),
                 first_pushed_offset=folding.position.offset,
+                pushed_partition=folding.position.partition,
                 pushed_offset=folding.position.offset,
                 pushed_at=folding.appended_at,
                 default_branch=data.default_branch,

@@ -204,6 +204,7 @@ REPOSITORIES = Table(
     METADATA,
     Column("repository_id", BigInteger, primary_key=True, autoincrement=False),
     Column("first_pushed_offset", BigInteger, comment="of the push that says that the clone is ready"),
+    Column("pushed_partition", Integer),
     Column("pushed_offset", BigInteger),
     Column("pushed_at", DateTime(timezone=True), comment="append time of the newest push"),
     Column("default_branch", Text),

@@ -40,6 +40,7 @@ class Followed(msgspec.Struct, frozen=True):
 class Pushed(msgspec.Struct, frozen=True):
     """The newest push of a repository."""
 
+    partition: int
     offset: int
     move: Move
 
@@ -163,4 +164,6 @@ def _followed(one: repositories.Repository, identities: Sequence[positions.Ident
 
 
 def _pushed(one: positions.Pushed) -> Pushed:
-    return Pushed(one.pushed_offset, Move(one.pushed_at, one.tip, one.previous_tip, one.is_first))
+    return Pushed(
+        one.pushed_partition, one.pushed_offset, Move(one.pushed_at, one.tip, one.previous_tip, one.is_first)
+    )

@@ -6,9 +6,9 @@ costs one read.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -24,6 +24,7 @@ from streams.agent import Context, Outgoing, Timer
 from streams.monitors.firer import Firer
 from streams.monitors.firing import SOURCE, Firing
 from streams.monitors.knowledge import Followed, Knowledge, Match, Pushed
+from streams.monitors.passed import Groups, passed_by_firer
 from streams.monitors.runs import Scopes, Watcher, catching_up
 from streams.projected import EndsOfTopics
 
@@ -40,12 +41,6 @@ _PAGE: Final = 1_000
 EMPTY_KEPT: Final = timedelta(hours=24)
 ALL_KEPT: Final = timedelta(days=30)
 _log = structlog.get_logger()
-
-
-class Groups(Protocol):
-    """What groups have passed: ``infra.kafka.admin.KafkaAdmin``."""
-
-    def group_offsets(self, group: str) -> Mapping[tuple[str, int], int]: ...
 
 
 class MonitorClock:
@@ -157,6 +152,7 @@ class MonitorClock:
             for key, one in self._knowledge.pushed_since(since).items()
             if self._settled.get(key) != one.offset and one.move.at < young
         }
+        moved = passed_by_firer(self._groups, moved)
         if not moved:
             return []
         under_way = {

@@ -18,6 +18,7 @@ class Pushed(msgspec.Struct, frozen=True, kw_only=True):
 
     repository_id: int
     first_pushed_offset: int
+    pushed_partition: int
     pushed_offset: int
     pushed_at: datetime
     default_branch: str | None
@@ -74,7 +75,7 @@ class FailedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _PUSHED: Final = """
-select repository_id, first_pushed_offset, pushed_offset, pushed_at, default_branch, tip, previous_tip,
+select repository_id, first_pushed_offset, pushed_partition, pushed_offset, pushed_at, default_branch, tip, previous_tip,
   coalesce(refs_fingerprint, '') as refs_fingerprint
 from monitors.cm_repositories
 """
