@@ -194,7 +194,9 @@ LAST_SEARCHED = Table(
     Column("begun", BigInteger, primary_key=True, autoincrement=False),
     Column("since", BigInteger, primary_key=True, autoincrement=False),
     Column("base_oids", ARRAY(Text), comment="tips that counted as searched before the first outcome"),
-    Column("commit_oids", ARRAY(Text), comment="tips that the last outcome searched; null: none yet"),
+    Column(
+        "commit_oids", ARRAY(Text), comment="tips that the last outcome that counts searched; null: none yet"
+    ),
     Column("searched_offset", BigInteger, comment="the newest push that an outcome covers"),
     comment="Where each monitor is in each repository",
 )

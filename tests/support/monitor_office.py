@@ -51,10 +51,10 @@ class World(RecordingContext):
 
     def __init__(self, settings: Settings, reader: Reader) -> None:
         super().__init__()
-        self._settings = settings
+        self.settings = settings
         self._at = T0
         self._next = 100_000
-        self._reader = reader
+        self.reader = reader
         self.groups = Groups()
         nobody = Free()
         self._firer = Firer(reader, nobody, self.groups, 1)
@@ -69,10 +69,10 @@ class World(RecordingContext):
 
     @contextmanager
     def _generation(self, name: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
-        engine = make_engine(self._settings, Role.PROJECTOR, pool_size=1)
+        engine = make_engine(self.settings, Role.PROJECTOR, pool_size=1)
         schema = ensure_generation(engine, projection(name)).schema_name
         engine.dispose()
-        with connect(self._settings, Role.PROJECTOR, autocommit=True) as connection:
+        with connect(self.settings, Role.PROJECTOR, autocommit=True) as connection:
             connection.execute(f'set search_path to "{schema}"'.encode())
             yield connection
 
@@ -143,9 +143,14 @@ class World(RecordingContext):
 
     def searched(self, repository_id: int) -> tuple[str, ...]:
         """The tips that count as searched there."""
-        with self._reader.snapshot(("monitors",)) as snapshot:
+        return self.position(repository_id)[0]
+
+    def position(self, repository_id: int) -> tuple[tuple[str, ...], int | None]:
+        """The tips that count as searched there, and the newest push that is covered."""
+        with self.reader.snapshot(("monitors",)) as snapshot:
             found = positions.searched(snapshot.connection, [(MONITOR, BEGUN)], [repository_id])
-        return found[MONITOR, repository_id].oids
+        one = found[MONITOR, repository_id]
+        return one.oids, one.offset
 
     def _begun(self) -> set[int]:
         return {one.data.repository_id for one in self.events if isinstance(one.data, TriggerFired)}
