@@ -86,7 +86,6 @@ def _fold_one(folding: Folding, rows: Rows) -> None:
         case RepositoryPushed() as data:
             rows.repositories.set(
                 (data.repository_id,),
-                first_pushed_offset=folding.position.offset,
                 pushed_partition=folding.position.partition,
                 pushed_offset=folding.position.offset,
                 pushed_at=folding.appended_at,
@@ -95,6 +94,7 @@ def _fold_one(folding: Folding, rows: Rows) -> None:
                 previous_tip=data.previous_tip,
                 refs_fingerprint=data.refs_fingerprint,
             )
+            rows.pushed(data.repository_id, folding.position.offset)
         case RepositoryRegistered() | RepositoryRenamed() | RepositoryUpdated() | RepositoryRemoved() as data:
             _identity(folding, data, rows)
         case TriggerFired() as data:
@@ -172,6 +172,7 @@ def _identity(
         case RepositoryRemoved():
             said = {"removed": True}
     rows.identities.set(key, at=folding.appended_at, **said)
+    rows.renewed(data.repository_id)
 
 
 def _fired(folding: Folding, data: TriggerFired, rows: Rows) -> None:

@@ -38,7 +38,13 @@ class Searched(msgspec.Struct, frozen=True):
     outcomes: list[Tips]
 
 
-Change = Upsert | Searched | Pruned
+class FirstPushes(msgspec.Struct, frozen=True):
+    """(repository, offset) of pushes that may be the first behind what was said of the repository last; that is written before."""
+
+    pushes: list[tuple[int, int]]
+
+
+Change = Upsert | Searched | FirstPushes | Pruned
 
 
 def _rules(rule: Rule, *columns: str) -> Mapping[str, Rule]:
@@ -104,11 +110,12 @@ class Rows:
             {"base_oids": _FIRST},
         )
         self.outcomes: list[Tips] = []
+        self._pushes: list[tuple[int, int]] = []
+        self._pushed_to: set[int] = set()
         self.repositories = SparseTable(
             "cm_repositories",
             ("repository_id",),
             {
-                "first_pushed_offset": _FIRST,
                 **_rules(_LAST, "pushed_partition", "pushed_offset", "pushed_at"),
                 **_rules(_LAST, "default_branch", "tip", "previous_tip"),
                 **_rules(_LAST, "refs_fingerprint"),
@@ -121,9 +128,22 @@ class Rows:
             _rules(_FIRST, "at", "name", "fork", "archived", "removed"),
         )
 
+    def pushed(self, repository_id: int, offset: int) -> None:
+        if repository_id not in self._pushed_to:
+            self._pushed_to.add(repository_id)
+            self._pushes.append((repository_id, offset))
+
+    def renewed(self, repository_id: int) -> None:
+        """Something was said of it: the next push is the first behind that."""
+        self._pushed_to.discard(repository_id)
+
     def changes(self) -> list[Change]:
         written: list[Change] = [*self._upserts()]
-        return [*written, Searched(self.outcomes)] if self.outcomes else written
+        if self._pushes:
+            written.append(FirstPushes(self._pushes))
+        if self.outcomes:
+            written.append(Searched(self.outcomes))
+        return written
 
     def _upserts(self) -> list[Upsert]:
         return upserts(

@@ -205,7 +205,6 @@ REPOSITORIES = Table(
     "cm_repositories",
     METADATA,
     Column("repository_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("first_pushed_offset", BigInteger, comment="of the push that says that the clone is ready"),
     Column("pushed_partition", Integer),
     Column("pushed_offset", BigInteger),
     Column("pushed_at", DateTime(timezone=True), comment="append time of the newest push"),
@@ -227,5 +226,6 @@ IDENTITIES = Table(
     Column("fork", Boolean),
     Column("archived", Boolean),
     Column("removed", Boolean),
+    Column("pushed_offset", BigInteger, comment="of the first push behind it, before the next row's"),
     comment="What was said of each repository that decides which monitors match it",
 )

@@ -1,8 +1,8 @@
-"""Writes the changes of the monitors projection: set-wise upserts, positions, and the removals that an event ordered."""
+"""Writes the changes of the monitors projection: set-wise upserts, what follows from rows, and the removals that an event ordered."""
 
 from typing import Final
 
-from projections.monitors.rows import Change, Pruned, Searched, Tips
+from projections.monitors.rows import Change, FirstPushes, Pruned, Searched, Tips
 from projections.monitors.tables import METADATA
 from projections.projection import Cursor
 from projections.runner.rows import RowWriter
@@ -32,6 +32,18 @@ on conflict (monitor_id, repo_id, begun, since) do update set
   commit_oids = excluded.commit_oids, searched_offset = greatest(t.searched_offset, excluded.searched_offset)
 """
 """An outcome said again, or late, after others of its repository: the row of its run has the first one, and so have positions."""
+_FIRST_PUSHES: Final = """
+update cm_repository_identities i set pushed_offset = p.pushed_offset from (
+  select distinct on (s.repository_id, n."offset") s.repository_id, n."offset", s.pushed_offset
+  from unnest(%s::bigint[], %s::bigint[]) as s(repository_id, pushed_offset)
+  cross join lateral (
+    select x."offset" from cm_repository_identities x
+    where x.repository_id = s.repository_id and x."offset" < s.pushed_offset order by x."offset" desc limit 1
+  ) n
+  order by s.repository_id, n."offset", s.pushed_offset
+) p
+where i.repository_id = p.repository_id and i."offset" = p."offset" and i.pushed_offset is null
+"""
 
 
 class MonitorWriter:
@@ -51,6 +63,9 @@ class MonitorWriter:
                 cursor.execute(_ACTIONS, named)
             elif isinstance(change, Searched):
                 cursor.execute(_SEARCHED, _columns(change.outcomes))
+                written += cursor.rowcount
+            elif isinstance(change, FirstPushes):
+                cursor.execute(_FIRST_PUSHES, [list(column) for column in zip(*change.pushes, strict=True)])
                 written += cursor.rowcount
             else:
                 written += self._rows(cursor, [change])

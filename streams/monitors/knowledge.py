@@ -92,7 +92,11 @@ class Knowledge:
             watchers=watchers,
             followed={one.id: _followed(one, identities.get(one.id, ())) for one in found},
             pushed={key: _pushed(one) for key, one in pushed.items()},
-            first_offsets={key: one.first_pushed_offset for key, one in pushed.items()},
+            first_offsets={
+                key: one.first_pushed_offset
+                for key, one in pushed.items()
+                if one.first_pushed_offset is not None
+            },
         )
 
     def pushed_since(self, at: datetime) -> dict[int, Pushed]:

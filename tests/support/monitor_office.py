@@ -141,15 +141,16 @@ class World(RecordingContext):
         self.fold("monitors", *(folding(one, self._next + n) for n, one in enumerate(begun)))
         self._next += len(begun)
 
-    def searched(self, repository_id: int) -> tuple[str, ...]:
+    def searched(self, repository_id: int, since: int = 0) -> tuple[str, ...]:
         """The tips that count as searched there."""
-        return self.position(repository_id)[0]
+        return self.position(repository_id, since)[0]
 
-    def position(self, repository_id: int) -> tuple[tuple[str, ...], int | None]:
+    def position(self, repository_id: int, since: int = 0) -> tuple[tuple[str, ...], int | None]:
         """The tips that count as searched there, and the newest push that is covered."""
         with self.reader.snapshot(("monitors",)) as snapshot:
             found = positions.searched(snapshot.connection, [(MONITOR, BEGUN)], [repository_id])
         one = found[MONITOR, repository_id]
+        assert one.since == since
         return one.oids, one.offset
 
     def _begun(self) -> set[int]:
