@@ -106,6 +106,12 @@ class World(RecordingContext):
         """Where a push to both repositories begins runs at this time."""
         return self.fires(at_s, *((PUSHED + 2, push(one, NEWER, NEW)) for one in (FAILING, OTHER)))
 
+    def found_lost(self, at_s: int) -> int:
+        """How many runs the clock gives to the hands again at this time."""
+        self._at = T0 + timedelta(seconds=at_s)
+        self.published.clear()
+        return asyncio.run(self._clock.find_lost())
+
     def fires(self, at_s: int, *said: tuple[int, RepositoryPushed]) -> set[int]:
         """Where the firer begins runs at this time, for pushes at these offsets."""
         self._at = T0 + timedelta(seconds=at_s)

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from projections.monitors.queries import history
+from schemas.events import RepositoryRemoved, TriggerEvaluated
 from tests.stack import StackUnderTest, fresh_database
 from tests.support.monitor_office import (
     FAILING,
+    MONITOR,
     NEW,
     NEWER,
     OLD,
@@ -52,3 +55,21 @@ def test_who_asks_before_the_firer_has_passed_gets_the_runs_of_the_pushes(world:
     assert world.searched(FAILING) == (OLD,)
     world.groups.passed = PUSHED + 2
     assert world.asked(603, offset=11) == {FAILING, OTHER}
+
+
+def test_a_lost_run_of_a_removed_repository_ends(world: World) -> None:
+    assert world.fires(70, FIRST, (PUSHED, push(OTHER, NEW, OLD))) == {FAILING, OTHER}
+    world.keep()
+    removed = folding(event(RepositoryRemoved(repository_id=FAILING), at=80), 80)
+    for name in ("monitors", "repositories"):
+        world.fold(name, removed)
+    assert world.found_lost(200) == 1, "what is still followed is given to the hands again"
+    (ended,) = [one for one in world.events if isinstance(one.data, TriggerEvaluated)]
+    world.fold("monitors", folding(ended, 200_000))
+    with world.reader.snapshot(("monitors",)) as snapshot:
+        (run,) = [
+            one for one in history.runs(snapshot.connection, MONITOR, 10) if one.repository_id == FAILING
+        ]
+    assert (run.state, run.reason) == ("failed", "removed")
+    assert world.found_lost(300) == 1
+    assert [one for one in world.events if isinstance(one.data, TriggerEvaluated)] == [], "said once"
