@@ -28,7 +28,6 @@ from streams.projected import EndsOfTopics, Wait
 
 _log = structlog.get_logger()
 _PER_PUBLISH: Final = 200
-_Defining = MonitorCreated | MonitorUpdated | MonitorToggled
 
 
 class Firer:
