@@ -247,7 +247,7 @@ class _Nobody:
         return {}
 
     def group_offsets(self, group: str) -> Mapping[tuple[str, int], int]:
-        return {}
+        return {(Topic.REPOSITORIES, 0): 2**53}
 
 
 def quiet(settings: Settings, monitors: int, repositories: int) -> Mapping[str, object]:
@@ -358,7 +358,7 @@ def _look(settings: Settings) -> tuple[float, float]:
     """One look of a new leader, and the next. Raises SystemExit when something was begun."""
     database = make_engine(settings, Role.WORKER, pool_size=2, name="bench")
     reader, nobody = Reader(database), _Nobody()
-    clock = MonitorClock(reader, nobody, nobody, Firer(reader, nobody, 8), nobody)
+    clock = MonitorClock(reader, nobody, nobody, Firer(reader, nobody, nobody, 8), nobody)
     found = []
     for _ in range(2):
         began_s = time.perf_counter()

@@ -161,7 +161,7 @@ UPLOADS: Final = Projection(
 )
 MONITORS: Final = Projection(
     name="monitors",
-    version=2,
+    version=3,
     topics=(Topic.MONITORS, Topic.TRIGGERS, Topic.REPOSITORIES),
     metadata=monitors_tables.METADATA,
     prepare=prepared(monitors_fold.fold, monitors_writer.MonitorWriter()),

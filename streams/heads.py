@@ -64,7 +64,7 @@ def heads(settings: Settings, slot: Slot, context: Context, is_leader: Callable[
     retries = RetryPlanner(reader, log_ends)
     recorder = Recorder(reader, log_ends, context)
     opened = doors.open_doors(settings, reader, Role.WORKER)
-    firer = Firer(reader, log_ends, admin.partitions(Topic.TRIGGERS))
+    firer = Firer(reader, log_ends, admin, admin.partitions(Topic.TRIGGERS))
     clock = MonitorClock(reader, log_ends, admin, firer, context)
     requester = Requester(reader, context)
     blobs = BlobStore(settings.effective_blob_url)

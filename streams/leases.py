@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from streams.slots import SlotLost
 from streams.threads import ended
 
 _POLL_S: Final = 0.05
@@ -56,6 +57,17 @@ class Leases:
         finally:
             if is_mine:
                 await asyncio.shield(asyncio.to_thread(self._locks.release_lease, self._name, number))
+
+    async def confirm(self, number: int) -> None:
+        """Ask whether partition ``number``, which this process holds, is still its own: one that was paused asks late.
+
+        Raises SlotLost: somebody else may hold it now, and what was worked out must not be said.
+        """
+        if not await self._try(number):
+            raise SlotLost(
+                f"partition {number} is another process's", remedy="The process ends; start it again."
+            )
+        await asyncio.shield(asyncio.to_thread(self._locks.release_lease, self._name, number))
 
     async def _try(self, number: int) -> bool:
         """One attempt. It ends although the caller is cancelled: what it took is then given back."""

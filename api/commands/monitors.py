@@ -67,7 +67,10 @@ def query_of(given: object, field: str = "trigger.query") -> HistoryQuery:
 
 
 class ActionReader:
-    """Reads action inputs. ``user_of`` gives the name behind a namespace's id; ``seed`` makes the ids of new actions."""
+    """Reads action inputs. ``user_of`` gives the name behind a namespace's id; ``seed`` makes the ids of new actions.
+
+    ``made``: what new actions became when the same was asked for before; their keys, which nobody gave, stay.
+    """
 
     def __init__(
         self,
@@ -77,12 +80,14 @@ class ActionReader:
         slack_hosts: Sequence[str],
         seed: str,
         known: Mapping[int, Known] | None = None,
+        made: Mapping[int, Known] | None = None,
     ) -> None:
         self._keep = keep
         self._user_of = user_of
         self._slack_hosts = frozenset(host.lower() for host in slack_hosts)
         self._seed = seed
         self._known = known or {}
+        self._made = made or {}
 
     def actions(
         self, given: object, id_of: Callable[[object, ActionKind, str], int | None]
@@ -128,7 +133,8 @@ class ActionReader:
         )
         if kind is ActionKind.EMAIL:
             return self._email(fields, action_id, field)
-        return self._webhook(fields, action_id, kind, field, known, keep)
+        signed = known or self._made.get(action_id)
+        return self._webhook(fields, action_id, kind, field, (known, signed), keep)
 
     def _email(self, given: Input, action_id: int, field: str) -> MonitorAction:
         listed = given.get("recipients")
@@ -158,9 +164,10 @@ class ActionReader:
         action_id: int,
         kind: ActionKind,
         field: str,
-        known: Known | None,
+        there: tuple[Known | None, Known | None],
         keep: Keeping | None,
     ) -> MonitorAction:
+        known, signed = there
         url = given.get("url")
         url = url.strip() if isinstance(url, str) else ""
         place = known.url if known is not None and not url else None
@@ -176,7 +183,7 @@ class ActionReader:
             enabled=bool(given.get("enabled")),
             include_results=bool(given.get("include_results")),
             url=place,
-            signing=self._signing(given, field, known, keep) if kind is ActionKind.WEBHOOK else None,
+            signing=self._signing(given, field, signed, keep) if kind is ActionKind.WEBHOOK else None,
         )
 
     def _signing(

@@ -57,6 +57,25 @@ def event_of(info: Info, payload: Payload, *, part: int | None = None) -> Event:
     )
 
 
+def said_before(info: Info, event: Event) -> Payload | None:
+    """What was said first with the same key about the same subject, as it stands on the log; None when there is nothing, or no key.
+
+    For wishes whose event depends on what was there: a repeat is compared with what was there then.
+    """
+    operation = operation_of(info)
+    if key_of(info) is None:
+        return None
+    try:
+        with operation.services.reader.snapshot((INDEX,)) as snapshot:
+            position = accepted_before(snapshot.connection, event)
+            found = positions_of(snapshot.connection, event.source, event.id)
+    except NotProjected:
+        return None
+    position = position or next((one.position for one in found if one.subject == event.subject), None)
+    said = None if position is None else operation.services.log.at(position)
+    return None if said is None else said.data
+
+
 def earlier(info: Info, event: Event, *, identity: str) -> Written | None:
     """The same wish, said before with the same key and not rejected; None when there is none, or no key.
 

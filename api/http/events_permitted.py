@@ -14,6 +14,7 @@ from projections.monitors.queries import definitions as monitors
 from projections.reading import Reader
 from projections.repositories.queries import by_ids
 from schemas.envelope import Event
+from schemas.events import MonitorCreated
 from schemas.registry import Payload
 from schemas.topics import Topic
 
@@ -59,18 +60,37 @@ def _not_there(connection: Connection, events: Sequence[Event]) -> Response | No
 
 def _of_others(connection: Connection, events: Sequence[Event], user: User) -> Response | None:
     """What somebody made is changed by him, and by site admins."""
+    made_here: set[int] = set()
     for event in events:
         if event.type.topics[0] is Topic.MONITORS:
             number = int(event.key)
-            owned = monitors.by_ids(connection, [number]).get(number)
-            if owned is not None and owned.owner != user.name:
-                return _forbidden("Only its owner may change this code monitor.")
+            if not _is_own(connection, number, made_here, event.data, user):
+                return _no_monitor(number)
         if event.type.topics[0] is not Topic.INSIGHTS or "creator" in event.data.__struct_fields__:
             continue
         made = insights.view(connection, int(event.key))
         if made is not None and made.creator != user.name:
             return _forbidden(f"Only {made.creator or 'a site admin'} may change this insight.")
     return None
+
+
+def _is_own(connection: Connection, number: int, made_here: set[int], data: Payload, user: User) -> bool:
+    """A monitor of somebody else is for the caller as one that nobody made; ``made_here``: by events before, in the same request."""
+    owned = monitors.by_ids(connection, [number]).get(number)
+    if owned is not None:
+        return owned.owner == user.name
+    if isinstance(data, MonitorCreated):
+        made_here.add(number)
+    return number in made_here
+
+
+def _no_monitor(number: int) -> Response:
+    return event_errors(
+        404,
+        "NOT_FOUND",
+        f"There is no code monitor {number}.",
+        "Create it first; one that was created a moment ago is there when its event is judged (GET /events, wait=5).",
+    )
 
 
 def _authors(data: Payload) -> list[object]:

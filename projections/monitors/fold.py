@@ -1,12 +1,11 @@
 """Definitions, runs and actions into the rows of the monitors projection."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 import msgspec
 
-from projections.changes import Keep, Ranked, Rule, SparseTable, Upsert, upserts
 from projections.folding import Folding
+from projections.monitors.rows import Change, Pruned, Rows, Tips
 from schemas.events import (
     ActionFailed,
     ActionKind,
@@ -31,135 +30,23 @@ from schemas.events import (
 )
 from schemas.triggers.ids import action_job_id, trigger_job_id
 
-_LAST: Final = Keep.LAST
-_FIRST: Final = Keep.FIRST
-WEBHOOK_TABLES: Final = {ActionKind.WEBHOOK: "cm_webhooks", ActionKind.SLACK_WEBHOOK: "cm_slack_webhooks"}
-
-
-class Pruned(msgspec.Struct, frozen=True):
-    """Rows that ``trigger.pruned`` removes."""
-
-    data: TriggerPruned
-
-
-Change = Upsert | Pruned
-
-
-def _rules(rule: Rule, *columns: str) -> Mapping[str, Rule]:
-    return dict.fromkeys(columns, rule)
-
-
-_ACTION: Final = ("place", "enabled", "include_results", "defined_offset")
-_WEBHOOK: Final = {
-    **_rules(_LAST, *_ACTION, "url_ref", "url_fingerprint", "host", "signing_ref", "signing_fingerprint"),
-    **_rules(Ranked("disabled_offset"), "disabled_offset", "disabled_message"),
-}
-
-
-class _Rows:
-    """What a stretch of events between two prunings says."""
-
-    def __init__(self) -> None:
-        self.monitors = SparseTable(
-            "cm_monitors",
-            ("id",),
-            {
-                **_rules(_FIRST, "owner", "created_at", "created_position", "deleted_at"),
-                **_rules(_LAST, "description", "changed_at", "changed_by", "enabled", "defined_offset"),
-                **_rules(_LAST, "begun_offset", "begun_at"),
-            },
-        )
-        self.queries = SparseTable("cm_queries", ("monitor",), _rules(_LAST, "query", "changed_at"))
-        self.emails = SparseTable(
-            "cm_emails", ("monitor", "id"), _rules(_LAST, *_ACTION, "priority", "header")
-        )
-        self.webhooks = {
-            kind: SparseTable(name, ("monitor", "id"), _WEBHOOK) for kind, name in WEBHOOK_TABLES.items()
-        }
-        self.recipients = SparseTable(
-            "cm_recipients", ("monitor", "email", "namespace_user"), _rules(_LAST, "place", "defined_offset")
-        )
-        self.jobs = SparseTable(
-            "cm_trigger_jobs",
-            ("monitor", "id"),
-            {
-                **_rules(_FIRST, "repository_id", "moment", "begun", "since", "cause", "pushed_offset"),
-                **_rules(_FIRST, "fired_at"),
-                **_rules(_FIRST, "fired_appended_at", "evaluated_at", "evaluated_appended_at", "status"),
-                **_rules(_FIRST, "evaluated_position", "query_string", "search_results", "result_count"),
-                **_rules(_FIRST, "match_count", "blob", "deliveries", "delivery_count", "logs"),
-                **_rules(_FIRST, "failure_reason", "failure_message"),
-            },
-        )
-        self.actions = SparseTable(
-            "cm_action_jobs",
-            ("monitor", "id"),
-            {
-                **_rules(_FIRST, "trigger_event", "action_id", "recipient", "repository_id", "delivery_id"),
-                **_rules(_FIRST, "since", "succeeded_at", "succeeded_attempt", "message"),
-                **_rules(Ranked("attempt"), "attempt", "requested_at", "requested_position"),
-                **_rules(Ranked("failed_attempt"), "failed_at", "failed_attempt", "failed_final"),
-                **_rules(Ranked("failed_attempt"), "failure_reason", "failure_message", "process_after"),
-            },
-        )
-        self.searched = SparseTable(
-            "cm_last_searched",
-            ("monitor_id", "repo_id", "begun", "since"),
-            {
-                "base_oids": _FIRST,
-                "commit_oids": _LAST,
-                "searched_offset": Ranked("searched_offset"),
-            },
-        )
-        self.repositories = SparseTable(
-            "cm_repositories",
-            ("repository_id",),
-            {
-                "first_pushed_offset": _FIRST,
-                **_rules(_LAST, "pushed_offset", "pushed_at", "default_branch", "tip", "previous_tip"),
-                **_rules(_LAST, "refs_fingerprint"),
-            },
-        )
-
-        self.identities = SparseTable(
-            "cm_repository_identities",
-            ("repository_id", "offset"),
-            _rules(_FIRST, "at", "name", "fork", "archived", "removed"),
-        )
-
-    def upserts(self) -> list[Upsert]:
-        return upserts(
-            (
-                self.monitors,
-                self.queries,
-                self.emails,
-                *self.webhooks.values(),
-                self.recipients,
-                self.jobs,
-                self.actions,
-                self.searched,
-                self.repositories,
-                self.identities,
-            )
-        )
-
 
 def fold(events: Sequence[Folding]) -> list[Change]:
     """The changes that ``events`` make, in their order: what is pruned was written before."""
     changes: list[Change] = []
-    rows = _Rows()
+    rows = Rows()
     for folding in events:
         data = folding.event.data
         if isinstance(data, TriggerPruned):
-            changes += rows.upserts()
+            changes += rows.changes()
             changes.append(Pruned(data))
-            rows = _Rows()
+            rows = Rows()
         else:
             _fold_one(folding, rows)
-    return changes + rows.upserts()
+    return changes + rows.changes()
 
 
-def _fold_one(folding: Folding, rows: _Rows) -> None:
+def _fold_one(folding: Folding, rows: Rows) -> None:
     event = folding.event
     match event.data:
         case MonitorCreated() as data:
@@ -199,7 +86,7 @@ def _fold_one(folding: Folding, rows: _Rows) -> None:
         case RepositoryPushed() as data:
             rows.repositories.set(
                 (data.repository_id,),
-                first_pushed_offset=folding.position.offset,
+                pushed_partition=folding.position.partition,
                 pushed_offset=folding.position.offset,
                 pushed_at=folding.appended_at,
                 default_branch=data.default_branch,
@@ -207,6 +94,7 @@ def _fold_one(folding: Folding, rows: _Rows) -> None:
                 previous_tip=data.previous_tip,
                 refs_fingerprint=data.refs_fingerprint,
             )
+            rows.pushed(data.repository_id, folding.position.offset)
         case RepositoryRegistered() | RepositoryRenamed() | RepositoryUpdated() | RepositoryRemoved() as data:
             _identity(folding, data, rows)
         case TriggerFired() as data:
@@ -220,7 +108,7 @@ def _fold_one(folding: Folding, rows: _Rows) -> None:
             pass
 
 
-def _define(folding: Folding, data: MonitorCreated | MonitorUpdated, rows: _Rows) -> None:
+def _define(folding: Folding, data: MonitorCreated | MonitorUpdated, rows: Rows) -> None:
     offset = folding.position.offset
     rows.monitors.set(
         (data.monitor_id,),
@@ -232,7 +120,7 @@ def _define(folding: Folding, data: MonitorCreated | MonitorUpdated, rows: _Rows
         _define_action(data.monitor_id, action, place, offset, rows)
 
 
-def _define_action(monitor_id: int, action: MonitorAction, place: int, offset: int, rows: _Rows) -> None:
+def _define_action(monitor_id: int, action: MonitorAction, place: int, offset: int, rows: Rows) -> None:
     key = (monitor_id, action.action_id)
     shared = {
         "place": place,
@@ -257,20 +145,20 @@ def _define_action(monitor_id: int, action: MonitorAction, place: int, offset: i
     )
 
 
-def _begin(folding: Folding, monitor_id: int, *, enabled: bool, rows: _Rows) -> None:
+def _begin(folding: Folding, monitor_id: int, *, enabled: bool, rows: Rows) -> None:
     rows.monitors.set((monitor_id,), enabled=enabled)
     if enabled:
         _at_the_present(folding, monitor_id, rows)
 
 
-def _at_the_present(folding: Folding, monitor_id: int, rows: _Rows) -> None:
+def _at_the_present(folding: Folding, monitor_id: int, rows: Rows) -> None:
     rows.monitors.set((monitor_id,), begun_offset=folding.position.offset, begun_at=folding.appended_at)
 
 
 def _identity(
     folding: Folding,
     data: RepositoryRegistered | RepositoryRenamed | RepositoryUpdated | RepositoryRemoved,
-    rows: _Rows,
+    rows: Rows,
 ) -> None:
     key = (data.repository_id, folding.position.offset)
     said: dict[str, object]
@@ -284,9 +172,10 @@ def _identity(
         case RepositoryRemoved():
             said = {"removed": True}
     rows.identities.set(key, at=folding.appended_at, **said)
+    rows.renewed(data.repository_id)
 
 
-def _fired(folding: Folding, data: TriggerFired, rows: _Rows) -> None:
+def _fired(folding: Folding, data: TriggerFired, rows: Rows) -> None:
     for run in data.runs:
         job_id = trigger_job_id(run.monitor_id, data.repository_id, data.moment)
         rows.jobs.set(
@@ -304,7 +193,7 @@ def _fired(folding: Folding, data: TriggerFired, rows: _Rows) -> None:
             rows.searched.set((run.monitor_id, data.repository_id, run.begun, run.since), base_oids=run.base)
 
 
-def _evaluated(folding: Folding, data: TriggerEvaluated, outcome: RunOutcome, rows: _Rows) -> None:
+def _evaluated(folding: Folding, data: TriggerEvaluated, outcome: RunOutcome, rows: Rows) -> None:
     job_id = trigger_job_id(outcome.monitor_id, data.repository_id, data.moment)
     rows.jobs.set(
         (outcome.monitor_id, job_id),
@@ -328,14 +217,21 @@ def _evaluated(folding: Folding, data: TriggerEvaluated, outcome: RunOutcome, ro
         failure_message=outcome.message,
     )
     if outcome.tips is not None and outcome.status in (RunStatus.COMPLETED, RunStatus.HIDDEN):
-        rows.searched.set(
-            (outcome.monitor_id, data.repository_id, outcome.begun, outcome.since),
-            commit_oids=outcome.tips,
-            searched_offset=data.pushed_offset,
+        rows.outcomes.append(
+            Tips(
+                outcome.monitor_id,
+                data.repository_id,
+                outcome.begun,
+                outcome.since,
+                job_id,
+                str(folding.position),
+                outcome.tips,
+                data.pushed_offset,
+            )
         )
 
 
-def _action(folding: Folding, data: ActionRequested | ActionSucceeded | ActionFailed, rows: _Rows) -> None:
+def _action(folding: Folding, data: ActionRequested | ActionSucceeded | ActionFailed, rows: Rows) -> None:
     job_id = action_job_id(data.job_id, data.action_id, data.recipient)
     key = (data.monitor_id, job_id)
     rows.actions.set(key, trigger_event=data.job_id, action_id=data.action_id, recipient=data.recipient)

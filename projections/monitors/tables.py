@@ -194,7 +194,9 @@ LAST_SEARCHED = Table(
     Column("begun", BigInteger, primary_key=True, autoincrement=False),
     Column("since", BigInteger, primary_key=True, autoincrement=False),
     Column("base_oids", ARRAY(Text), comment="tips that counted as searched before the first outcome"),
-    Column("commit_oids", ARRAY(Text), comment="tips that the last outcome searched; null: none yet"),
+    Column(
+        "commit_oids", ARRAY(Text), comment="tips that the last outcome that counts searched; null: none yet"
+    ),
     Column("searched_offset", BigInteger, comment="the newest push that an outcome covers"),
     comment="Where each monitor is in each repository",
 )
@@ -203,7 +205,7 @@ REPOSITORIES = Table(
     "cm_repositories",
     METADATA,
     Column("repository_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("first_pushed_offset", BigInteger, comment="of the push that says that the clone is ready"),
+    Column("pushed_partition", Integer),
     Column("pushed_offset", BigInteger),
     Column("pushed_at", DateTime(timezone=True), comment="append time of the newest push"),
     Column("default_branch", Text),
@@ -224,5 +226,6 @@ IDENTITIES = Table(
     Column("fork", Boolean),
     Column("archived", Boolean),
     Column("removed", Boolean),
+    Column("pushed_offset", BigInteger, comment="of the first push behind it, before the next row's"),
     comment="What was said of each repository that decides which monitors match it",
 )

@@ -115,6 +115,8 @@ class MonitorUpdated(Payload, frozen=True, kw_only=True):
     """A monitor was edited: ``actions`` are all that it has from now on.
 
     A ``query`` or ``enabled: true`` makes it begin at the present again; null leaves both as they were, and the positions too.
+    ``kept_query`` and ``kept_enabled`` are what the editor gave where it was so already: they tell one wish from another, and
+    change nothing.
     """
 
     monitor_id: SafeId
@@ -122,6 +124,8 @@ class MonitorUpdated(Payload, frozen=True, kw_only=True):
     actions: Actions
     query: Annotated[Query, msgspec.Meta(min_length=1)] | None = None
     enabled: bool | None = None
+    kept_query: Query = ""
+    kept_enabled: bool | None = None
     changed_by: Creator = ""
 
     def __post_init__(self) -> None:

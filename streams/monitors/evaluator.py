@@ -1,7 +1,9 @@
 """The evaluator (*hands*): searches what is new where the clone is, and says how each run ended.
 
 Under the lease of the partition it first waits until all outcomes that are on the log are projected. So it knows what was
-searched, by whomever, and no commit is found twice; what has an outcome is passed over.
+searched, by whomever; what has an outcome is passed over. It asks for the lease again before it says anything: a search
+takes long, and a process that was paused has lost it. What is said twice all the same, since a broker took it late, moves
+nothing: the first outcome of a run is the one that counts, for its row as for positions.
 """
 
 import asyncio
@@ -112,10 +114,17 @@ class Evaluator:
             await wait.passed({"monitors": _TOPICS, "access": ACCESS_TOPICS})
             async with asyncio.TaskGroup() as group:
                 for repository_id, together in works.items():
-                    group.create_task(self._repository(repository_id, together, wait.vector, context))
+                    group.create_task(
+                        self._repository(partition, repository_id, together, wait.vector, context)
+                    )
 
     async def _repository(
-        self, repository_id: int, works: Sequence[Work], waited_for: list[str], context: Context
+        self,
+        partition: int,
+        repository_id: int,
+        works: Sequence[Work],
+        waited_for: list[str],
+        context: Context,
     ) -> None:
         """One event after the other: what the first finds is searched for the second."""
         async with self._room:
@@ -126,6 +135,7 @@ class Evaluator:
                 outcomes = await self._evaluate(work.data, known, searched, over)
                 if not outcomes:
                     continue
+                await self._leases.confirm(partition)
                 if faults.moves_positions_first():
                     await self._say(*_positions_alone(work, outcomes), waited_for, context)
                 faults.reached(faults.SEARCHED)

@@ -22,20 +22,21 @@ from schemas.topics import Topic
 from streams.agent import AgentSpec, Context, Outgoing, Received
 from streams.monitors.firing import Firing, dispatched, fired
 from streams.monitors.knowledge import FIRING, FIRING_TOPICS, Knowledge, Looked, Match
+from streams.monitors.passed import Groups, passed_by_firer
 from streams.monitors.runs import Move, Watcher, catching_up, parsed, run_of
 from streams.projected import EndsOfTopics, Wait
 
 _log = structlog.get_logger()
 _PER_PUBLISH: Final = 200
-_Defining = MonitorCreated | MonitorUpdated | MonitorToggled
 
 
 class Firer:
     """One per process. ``partitions`` are those of the topics of triggers."""
 
-    def __init__(self, reader: Reader, log_ends: EndsOfTopics, partitions: int) -> None:
+    def __init__(self, reader: Reader, log_ends: EndsOfTopics, groups: Groups, partitions: int) -> None:
         self._reader = reader
         self._log_ends = log_ends
+        self._groups = groups
         self._partitions = partitions
         self._knowledge = Knowledge(reader)
 
@@ -130,8 +131,12 @@ class Firer:
         return partition_for(str(monitor_id), self._partitions)
 
     def _wanted(self, looked: Looked, watcher: Watcher, received: Received) -> list[Firing]:
-        """Wherever refs have moved since the monitor began, searched or not."""
+        """Wherever refs have moved since the monitor began, searched or not.
+
+        Left out is where nothing was searched, and the push that tells what was before is still on its way: its own run comes.
+        """
         moved = {key: one for key, one in looked.pushed.items() if one.move.at > watcher.begun_at}
+        passed = passed_by_firer(self._groups, moved)
         standings = self._knowledge.standings([watcher], list(moved))
         found: list[Firing] = []
         for key, one in moved.items():
@@ -140,7 +145,8 @@ class Firer:
             standing = standings.get((watcher.id, key))
             if run is None and standing is not None:
                 run = FiredRun(monitor_id=watcher.id, begun=watcher.begun, since=standing.since)
-            if run is not None:
+            has_past = standing is not None and run is not None and standing.since == run.since
+            if run is not None and (has_past or key in passed):
                 found.append(
                     Firing(
                         repository_id=key,

@@ -1,4 +1,5 @@
-"""The events of runs that begin: ``trigger.fired`` for the log, ``trigger.dispatched`` for who has the clone. Pure."""
+"""The events of runs that begin: ``trigger.fired`` for the log, ``trigger.dispatched`` for who has the clone; and the end of those
+that nobody can search. Pure."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -6,9 +7,19 @@ from typing import Final
 
 import msgspec
 
+from projections.monitors.queries.positions import OpenRun
 from schemas.codec import new_event
 from schemas.envelope import Event
-from schemas.events import FiredRun, FiringCause, RepositoryLocation, TriggerDispatched, TriggerFired
+from schemas.events import (
+    FiredRun,
+    FiringCause,
+    RepositoryLocation,
+    RunOutcome,
+    RunStatus,
+    TriggerDispatched,
+    TriggerEvaluated,
+    TriggerFired,
+)
 from schemas.ids import derived_event_id
 from streams.agent import Outgoing
 from streams.monitors.runs import PER_EVENT, by_partition
@@ -73,6 +84,33 @@ def dispatched(firing: Firing, now: datetime, cause: Event | None, attempt: str 
         for start in range(0, len(firing.runs), PER_EVENT)
         if (together := firing.runs[start : start + PER_EVENT])
     ]
+
+
+def ended_as_removed(run: OpenRun, now: datetime) -> Outgoing:
+    """The outcome of a run that the hands did not give, and cannot any more: its repository is followed no longer."""
+    outcome = RunOutcome(
+        monitor_id=run.monitor_id,
+        begun=run.begun,
+        since=run.since,
+        status=RunStatus.FAILED,
+        reason="removed",
+        message="The repository was removed before it was searched.",
+    )
+    return Outgoing(
+        new_event(
+            TriggerEvaluated(
+                repository_id=run.repository_id,
+                moment=run.moment,
+                pushed_offset=run.pushed_offset,
+                outcomes=[outcome],
+            ),
+            source=SOURCE,
+            time=now,
+            event_id=derived_event_id(
+                "trigger.evaluated.removed", run.repository_id, run.moment, f"{run.monitor_id}@{run.begun}"
+            ),
+        )
+    )
 
 
 def _id(kind: str, firing: Firing, runs: Sequence[FiredRun]) -> str:

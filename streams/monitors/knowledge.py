@@ -40,6 +40,7 @@ class Followed(msgspec.Struct, frozen=True):
 class Pushed(msgspec.Struct, frozen=True):
     """The newest push of a repository."""
 
+    partition: int
     offset: int
     move: Move
 
@@ -91,7 +92,11 @@ class Knowledge:
             watchers=watchers,
             followed={one.id: _followed(one, identities.get(one.id, ())) for one in found},
             pushed={key: _pushed(one) for key, one in pushed.items()},
-            first_offsets={key: one.first_pushed_offset for key, one in pushed.items()},
+            first_offsets={
+                key: one.first_pushed_offset
+                for key, one in pushed.items()
+                if one.first_pushed_offset is not None
+            },
         )
 
     def pushed_since(self, at: datetime) -> dict[int, Pushed]:
@@ -163,4 +168,6 @@ def _followed(one: repositories.Repository, identities: Sequence[positions.Ident
 
 
 def _pushed(one: positions.Pushed) -> Pushed:
-    return Pushed(one.pushed_offset, Move(one.pushed_at, one.tip, one.previous_tip, one.is_first))
+    return Pushed(
+        one.pushed_partition, one.pushed_offset, Move(one.pushed_at, one.tip, one.previous_tip, one.is_first)
+    )

@@ -6,9 +6,9 @@ costs one read.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -22,8 +22,9 @@ from schemas.ids import derived_event_id
 from schemas.topics import Topic
 from streams.agent import Context, Outgoing, Timer
 from streams.monitors.firer import Firer
-from streams.monitors.firing import SOURCE, Firing
+from streams.monitors.firing import SOURCE, Firing, ended_as_removed
 from streams.monitors.knowledge import Followed, Knowledge, Match, Pushed
+from streams.monitors.passed import Groups, passed_by_firer
 from streams.monitors.runs import Scopes, Watcher, catching_up
 from streams.projected import EndsOfTopics
 
@@ -40,12 +41,6 @@ _PAGE: Final = 1_000
 EMPTY_KEPT: Final = timedelta(hours=24)
 ALL_KEPT: Final = timedelta(days=30)
 _log = structlog.get_logger()
-
-
-class Groups(Protocol):
-    """What groups have passed: ``infra.kafka.admin.KafkaAdmin``."""
-
-    def group_offsets(self, group: str) -> Mapping[tuple[str, int], int]: ...
 
 
 class MonitorClock:
@@ -101,16 +96,22 @@ class MonitorClock:
         return sum(len(one.runs) for one in firings)
 
     async def find_lost(self) -> int:
-        """Dispatch again what the hands had, and gave no outcome of; how many runs."""
+        """Dispatch again what the hands had, and gave no outcome of; how many runs.
+
+        Where the repository is followed no more there is nothing to search: these runs end.
+        """
         before = self._context.now() - timedelta(seconds=LOST_AFTER_S)
         lost = await asyncio.to_thread(self._knowledge.open_runs, before, _OPEN_RUNS)
         if not lost or not await asyncio.to_thread(self._hands_have_read_all):
             return 0
-        firings = await asyncio.to_thread(self._again, lost)
+        firings, gone = await asyncio.to_thread(self._again, lost)
+        if gone:
+            await self._context.publish([ended_as_removed(one, self._context.now()) for one in gone])
         again = f"-{int(self._context.now().timestamp()) // int(_LOST_LOOK_S)}"
         await self._firer.publish([(one, None) for one in firings], self._context, again=again)
-        _log.warning("runs_dispatched_again", runs=len(lost))
-        return len(lost)
+        given_out = sum(len(one.runs) for one in firings)
+        _log.warning("runs_dispatched_again", runs=given_out, ended=len(gone))
+        return given_out
 
     async def prune(self) -> int:
         """Say what of the history is too old; of how many monitors."""
@@ -157,6 +158,7 @@ class MonitorClock:
             for key, one in self._knowledge.pushed_since(since).items()
             if self._settled.get(key) != one.offset and one.move.at < young
         }
+        moved = passed_by_firer(self._groups, moved)
         if not moved:
             return []
         under_way = {
@@ -216,8 +218,12 @@ class MonitorClock:
                 found.append(_firing(key, followed, moment, FiringCause.TICK, one.offset, runs))
         return found
 
-    def _again(self, lost: list[OpenRun]) -> list[Firing]:
+    def _again(self, lost: list[OpenRun]) -> tuple[list[Firing], list[OpenRun]]:
+        """What is to be given out again, and the runs of repositories that were removed."""
         looked = self._knowledge.looked({one.repository_id for one in lost})
+        if not looked.watchers:  # nobody looks any more, and so nothing was read of the repositories
+            return [], []
+        gone = [one for one in lost if one.repository_id not in looked.followed]
         together: dict[tuple[int, str, str, int], list[FiredRun]] = {}
         for one in lost:
             together.setdefault((one.repository_id, one.moment, one.cause, one.pushed_offset), []).append(
@@ -228,11 +234,12 @@ class MonitorClock:
                     base=None if one.base is None else list(one.base),
                 )
             )
-        return [
+        firings = [
             _firing(key, looked.followed[key], moment, FiringCause(cause), offset, runs)
             for (key, moment, cause, offset), runs in together.items()
             if key in looked.followed
         ]
+        return firings, gone
 
     def _hands_have_read_all(self) -> bool:
         passed = self._groups.group_offsets(HANDS_APP)

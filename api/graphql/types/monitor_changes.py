@@ -2,7 +2,9 @@
 
 import secrets
 from collections.abc import Callable, Mapping
+from typing import Self
 
+import msgspec
 from ariadne import MutationType
 
 from api.commands.errors import ApiError, Code, InputRefused
@@ -13,7 +15,7 @@ from api.graphql.types import people
 from api.graphql.types.admin import require_site_admin
 from api.graphql.types.info import Info, operation_of
 from api.graphql.types.monitor_nodes import ACTION_KINDS, monitor_of, required
-from api.graphql.writing import earlier, event_of, key_of, write
+from api.graphql.writing import earlier, event_of, key_of, said_before, write
 from projections.monitors.queries.definitions import Action, Monitor
 from schemas.events import (
     ActionKind,
@@ -33,6 +35,32 @@ mutation = MutationType()
 Input = Mapping[str, object]
 
 
+class _Before(msgspec.Struct, frozen=True, kw_only=True):
+    """What an edit is compared with: its event says only what it changes. ``made``: new actions as they were made the first time."""
+
+    query: str | None
+    enabled: bool | None
+    actions: Mapping[int, Known]
+    made: Mapping[int, Known] = {}
+
+    @classmethod
+    def of(cls, found: Monitor) -> Self:
+        """The monitor as it is."""
+        actions = {one.id: _known(one) for one in found.actions}
+        return cls(query=found.query, enabled=found.enabled, actions=actions)
+
+    @classmethod
+    def of_repeat(cls, said: MonitorUpdated) -> Self:
+        """The monitor as it was when the same key was used first, as far as the event tells: the same wish is the same event again."""
+        actions = {one.action_id: Known(one.kind, None, one.url, one.signing) for one in said.actions}
+        return cls(
+            query=said.kept_query if said.query is None else None,
+            enabled=said.kept_enabled if said.enabled is None else None,
+            actions=actions,
+            made=actions,
+        )
+
+
 @mutation.field("createCodeMonitor")
 def resolve_create(_: object, info: Info, monitor: Input, trigger: Input, actions: list[Input]) -> Monitor:
     operation, key = operation_of(info), key_of(info)
@@ -49,7 +77,7 @@ def resolve_create(_: object, info: Info, monitor: Input, trigger: Input, action
                 remedy="Use a new key for a new one.",
             )
         return existing
-    reader = _reader(operation, owner, f"{monitor_id}\x1f{seed}", {}, once=key)
+    reader = _reader(operation, owner, f"{monitor_id}\x1f{seed}", {}, {}, once=key)
     payload = MonitorCreated(
         monitor_id=monitor_id,
         description=description,
@@ -74,9 +102,12 @@ def resolve_update(_: object, info: Info, monitor: Input, trigger: Input, action
         raise InputRefused("monitor.update.namespace", "a code monitor keeps its owner")
     query = query_of(changed.get("query"), "trigger.update.query")
     enabled = bool(update.get("enabled"))
+    description = description_of(update.get("description"))
     seed = f"{found.id}\x1f{key_of(info) or secrets.token_hex(16)}"
-    known = {one.id: _known(one) for one in found.actions}
-    reader = _reader(operation, found.owner, seed, known, once=key_of(info))
+    wish = MonitorUpdated(monitor_id=found.id, description=description, actions=[])
+    said = said_before(info, event_of(info, wish))
+    before = _Before.of(found) if not isinstance(said, MonitorUpdated) else _Before.of_repeat(said)
+    reader = _reader(operation, found.owner, seed, before.actions, before.made, once=key_of(info))
 
     def id_of(text: object, kind: ActionKind, field: str) -> int | None:
         if not isinstance(text, str) or not text:
@@ -86,10 +117,12 @@ def resolve_update(_: object, info: Info, monitor: Input, trigger: Input, action
 
     payload = MonitorUpdated(
         monitor_id=found.id,
-        description=description_of(update.get("description")),
+        description=description,
         actions=_kept(lambda: reader.actions(actions, id_of)),
-        query=None if query.text == found.query else query.text,
-        enabled=None if enabled is found.enabled else enabled,
+        query=None if query.text == before.query else query.text,
+        enabled=None if enabled is before.enabled else enabled,
+        kept_query=query.text if query.text == before.query else "",
+        kept_enabled=enabled if enabled is before.enabled else None,
         changed_by=operation.user.name,
     )
     return _written(info, payload, found.id)
@@ -136,7 +169,9 @@ def _run(info: Info, found: Monitor) -> Monitor:
 
 def _written(info: Info, payload: Payload, monitor_id: int) -> Monitor:
     operation, identity = operation_of(info), ids.node_id(ids.MONITOR, monitor_id)
-    write(info, event_of(info, payload), identity=identity)
+    event = event_of(info, payload)
+    if earlier(info, event, identity=identity) is None:
+        write(info, event, identity=identity)
     found = monitor_of(operation, monitor_id)
     if found is None:
         raise ApiError(Code.NOT_FOUND, "This code monitor was deleted.", id=identity)
@@ -152,7 +187,13 @@ def _kept(read: Callable[[], list[MonitorAction]]) -> list[MonitorAction]:
 
 
 def _reader(
-    operation: Operation, owner: str, seed: str, known: Mapping[int, Known], *, once: str | None
+    operation: Operation,
+    owner: str,
+    seed: str,
+    known: Mapping[int, Known],
+    made: Mapping[int, Known],
+    *,
+    once: str | None,
 ) -> ActionReader:
     monitoring = operation.services.monitoring
 
@@ -165,6 +206,7 @@ def _reader(
         slack_hosts=monitoring.slack_hosts,
         seed=seed,
         known=known,
+        made=made,
     )
 
 

@@ -43,7 +43,10 @@ def resolve_events(
         "nodes": [EventSource(trigger.monitor, one) for one in shown],
         "total_count": history.count(connection, trigger.monitor.id, events_only=events_only),
         "page_info": PageInfo(
-            end_cursor=cursor(_CURSOR, shown[-1].id) if more and shown else None, has_next_page=more
+            end_cursor=cursor(_CURSOR, shown[-1].listed_at.isoformat(), shown[-1].id)
+            if more and shown
+            else None,
+            has_next_page=more,
         ),
     }
 
@@ -130,13 +133,15 @@ def resolve_results(event: EventSource, info: Info, first: int | None = 50) -> l
     return operation_of(info).services.monitoring.results(event.run.blob)[:limit]
 
 
-def _after(after: str | None) -> int | None:
+def _after(after: str | None) -> tuple[datetime, int] | None:
     if after is None:
         return None
     key = parse_cursor(_CURSOR, after)
-    if len(key) != 1 or not isinstance(key[0], int):
-        raise InputRefused("after", "this is no cursor of this list")
-    return key[0]
+    try:
+        at, identity = key
+        return datetime.fromisoformat(str(at)), int(identity)
+    except ValueError as error:
+        raise InputRefused("after", "this is no cursor of this list") from error
 
 
 bindables = [trigger_type, event_type]

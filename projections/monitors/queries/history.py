@@ -35,6 +35,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     found_at: datetime | None
     """Append time of the outcome."""
+    listed_at: datetime
+    """By which the history is sorted: append time of its beginning, or of its outcome where that is not known."""
 
     @property
     def at(self) -> datetime | None:
@@ -74,7 +76,8 @@ _RUN: Final = """
 select j.monitor as monitor_id, j.id, j.repository_id, j.cause, j.begun, j.state, j.status, j.fired_at, j.evaluated_at,
   j.evaluated_position, coalesce(nullif(j.query_string, ''), q.query, '') as query, j.search_results,
   coalesce(j.result_count, 0) as result_count, coalesce(j.match_count, 0) as match_count, j.blob, j.deliveries, j.logs,
-  coalesce(j.failure_reason, '') as reason, coalesce(j.failure_message, '') as message, j.evaluated_appended_at as found_at
+  coalesce(j.failure_reason, '') as reason, coalesce(j.failure_message, '') as message, j.evaluated_appended_at as found_at,
+  coalesce(j.fired_appended_at, j.evaluated_appended_at) as listed_at
 from monitors.cm_trigger_jobs j left join monitors.cm_queries q on q.monitor = j.monitor
 """
 _NAMED: Final = """
@@ -87,9 +90,6 @@ _PAGE: Final = f"""{_RUN}
 where j.monitor = :monitor and (not :events or j.result_count > 0)
   and (cast(:at as timestamptz) is null or (coalesce(j.fired_appended_at, j.evaluated_appended_at), j.id) < (:at, :id))
 order by coalesce(j.fired_appended_at, j.evaluated_appended_at) desc, j.id desc limit :first
-"""
-_SORT_KEY: Final = """
-select coalesce(fired_appended_at, evaluated_appended_at) from monitors.cm_trigger_jobs where monitor = :monitor and id = :id
 """
 _COUNT: Final = """
 select count(*) from monitors.cm_trigger_jobs where monitor = :monitor and (not :events or result_count > 0)
@@ -121,17 +121,16 @@ def runs(
     connection: Connection,
     monitor_id: int,
     first: int,
-    after: int | None = None,
+    after: tuple[datetime, int] | None = None,
     *,
     events_only: bool = False,
 ) -> list[Run]:
-    """At most ``first`` runs, the newest first, after that run; with ``events_only`` those that found something."""
-    at = None
-    if after is not None:
-        at = connection.execute(placed(connection, _SORT_KEY), {"monitor": monitor_id, "id": after}).scalar()
+    """At most ``first`` runs, the newest first, after that (``listed_at``, id), whether the run is still there or not; with
+    ``events_only`` those that found something."""
+    at, job_id = (None, None) if after is None else after
     rows = connection.execute(
         placed(connection, _PAGE),
-        {"monitor": monitor_id, "first": first, "at": at, "id": after, "events": events_only},
+        {"monitor": monitor_id, "first": first, "at": at, "id": job_id, "events": events_only},
     )
     return [_run(row) for row in rows.mappings()]
 

@@ -14,10 +14,12 @@ Pair: TypeAlias = tuple[int, int]
 
 
 class Pushed(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest push of a repository. ``first_pushed_offset`` is of the one that said that the clone is ready."""
+    """The newest push of a repository. ``first_pushed_offset`` is of the one that said that the clone is ready, since the
+    repository was registered last."""
 
     repository_id: int
-    first_pushed_offset: int
+    first_pushed_offset: int | None
+    pushed_partition: int
     pushed_offset: int
     pushed_at: datetime
     default_branch: str | None
@@ -74,10 +76,16 @@ class FailedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _PUSHED: Final = """
-select repository_id, first_pushed_offset, pushed_offset, pushed_at, default_branch, tip, previous_tip,
+select r.repository_id, first.pushed_offset as first_pushed_offset, pushed_partition, r.pushed_offset, pushed_at, default_branch, tip, previous_tip,
   coalesce(refs_fingerprint, '') as refs_fingerprint
-from monitors.cm_repositories
+from monitors.cm_repositories r cross join lateral (
+  select min(i.pushed_offset) as pushed_offset from monitors.cm_repository_identities i
+  where i.repository_id = r.repository_id and i."offset" > coalesce((
+    select max(x."offset") from monitors.cm_repository_identities x
+    where x.repository_id = r.repository_id and x.removed), -1)
+) first
 """
+"""What was pushed behind a removal and before the next registration was looked at too early, and counts for neither."""
 _IDENTITIES: Final = """
 select repository_id, "offset", at, name, fork, archived, removed from monitors.cm_repository_identities
 where repository_id = any(:ids) order by repository_id, "offset"
@@ -120,7 +128,7 @@ order by j.fired_appended_at, j.monitor, j.id limit :first
 def pushed(connection: Connection, repository_ids: Collection[int]) -> dict[int, Pushed]:
     """The newest push of each of these, as far as there was one."""
     rows = connection.execute(
-        placed(connection, f"{_PUSHED} where repository_id = any(:ids)"), {"ids": list(repository_ids)}
+        placed(connection, f"{_PUSHED} where r.repository_id = any(:ids)"), {"ids": list(repository_ids)}
     )
     return {row["repository_id"]: Pushed(**row) for row in rows.mappings()}
 
@@ -137,7 +145,7 @@ def identities(connection: Connection, repository_ids: Collection[int]) -> dict[
 def pushed_since(connection: Connection, at: datetime) -> list[Pushed]:
     """Repositories that were pushed to after ``at``, by id."""
     rows = connection.execute(
-        placed(connection, f"{_PUSHED} where pushed_at > :at order by repository_id"), {"at": at}
+        placed(connection, f"{_PUSHED} where pushed_at > :at order by r.repository_id"), {"at": at}
     )
     return [Pushed(**row) for row in rows.mappings()]
 

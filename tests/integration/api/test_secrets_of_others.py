@@ -16,11 +16,13 @@ from infra.postgres.role import Role
 from projections.monitors.queries import definitions
 from projections.monitors.queries.definitions import Monitor
 from projections.reading import Reader
+from schemas.topics import Topic
 from streams.monitors.delivery.carrier import Carrier, Parcel
 from streams.monitors.delivery.message import Message
 from streams.monitors.delivery.outcomes import Delivered, Outcome, Refused
 from streams.monitors.doors import open_doors
 from tests.integration.api.conftest import Api
+from tests.integration.api.test_mutations import records
 from tests.support.projectors import eventually
 from tests.support.receiver import Receiver, receiving
 
@@ -59,16 +61,27 @@ class User:
         return body["data"]
 
     def publish(self, kind: str, data: dict[str, object]) -> tuple[int, str]:
-        event = {
+        status, body = self.answer(kind, data)
+        return status, orjson.loads(body).get("code", "")
+
+    def answer(self, kind: str, data: dict[str, object]) -> tuple[int, str]:
+        """Status and body of what ``POST /events`` says."""
+        return self.post(self.event(kind, data))
+
+    def event(self, kind: str, data: dict[str, object]) -> dict[str, object]:
+        return {
             "specversion": "1.0",
             "id": f"{kind}-{data}"[:60],
             "source": "//test",
             "type": kind,
             "data": data,
         }
-        headers = self._headers | {"content-type": "application/cloudevents+json"}
-        answer = self._http.post("/events", content=orjson.dumps(event), headers=headers)
-        return answer.status_code, answer.json().get("code", "")
+
+    def post(self, events: object) -> tuple[int, str]:
+        many = "-batch" if isinstance(events, list) else ""
+        headers = self._headers | {"content-type": f"application/cloudevents{many}+json"}
+        answer = self._http.post("/events", content=orjson.dumps(events), headers=headers)
+        return answer.status_code, answer.text
 
     def actions(self, monitor_id: int) -> list[dict[str, str]]:
         """What the user reads of these actions; empty before they are projected."""
@@ -193,3 +206,33 @@ def test_nobody_speaks_in_anothers_name(users: tuple[User, User], bobs: int, kin
         assert bob.publish(kind, {"monitor_id": bobs, author: name}) == (403, "NOT_PERMITTED")
     if author == "requested_by":
         assert bob.publish(kind, {"monitor_id": bobs, author: "bob"})[0] == 202
+
+
+def test_a_monitor_of_somebody_else_is_answered_like_one_that_nobody_made(
+    api: Api, users: tuple[User, User], bobs: int
+) -> None:
+    ann, bob = users
+    before = records(api, Topic.MONITORS)
+    for kind, more in (
+        (
+            "updated",
+            {"description": "d", "actions": monitor(bobs, "ann", url="u")["actions"], "changed_by": "ann"},
+        ),
+        ("toggled", {"enabled": False, "changed_by": "ann"}),
+        ("deleted", {"deleted_by": "ann"}),
+        ("run_requested", {"requested_by": "ann"}),
+    ):
+        answers = [
+            ann.answer(f"millstream.monitor.{kind}", {"monitor_id": number, **more})
+            for number in (bobs, bobs + 1)
+        ]
+        said = {(status, body.replace(str(bobs + n), "N")) for n, (status, body) in enumerate(answers)}
+        assert {status for status, _ in said} == {404}, said
+        assert len(said) == 1, said
+    assert records(api, Topic.MONITORS) == before, "nothing was published"
+    own = {"monitor_id": bobs, "enabled": True, "changed_by": "bob"}
+    assert bob.publish("millstream.monitor.toggled", own)[0] == 202
+    made = monitor(9_901, "ann", url="u")
+    off = {"monitor_id": 9_901, "enabled": False, "changed_by": "ann"}
+    batch = [ann.event("millstream.monitor.created", made), ann.event("millstream.monitor.toggled", off)]
+    assert ann.post(batch)[0] == 202, "who makes it may go on with it in one request"
