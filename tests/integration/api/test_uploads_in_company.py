@@ -127,8 +127,9 @@ def test_only_who_announced_an_upload_sends_its_parts_and_ends_it(api: Api, serv
         found = answer.json() if answer.content else {}
         return answer.status_code, found.get("id", "") or found.get("message", "")
 
-    new = {"repository": NAME, "commit": "d" * 40, "indexerName": "scip-test", "multiPart": "true"}
-    _, number = sends(hers, numParts=2, **new)
+    _, number = sends(
+        hers, repository=NAME, commit="d" * 40, indexerName="scip-test", multiPart="true", numParts=2
+    )
     index = small_index()
     parts = index[:20], index[20:]
     assert sends(hers, parts[0], uploadId=number, index=0) == (204, "")
