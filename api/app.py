@@ -26,6 +26,7 @@ from starlette.templating import Jinja2Templates
 from api import web
 from api.auth.directory import Directory
 from api.auth.guard import GatePolicy, Guard, WriteCheck
+from api.auth.opaque import OpaqueIds
 from api.auth.proxy import TrustedProxy
 from api.auth.sessions import Sessions
 from api.auth.tokens import admin_token
@@ -133,6 +134,7 @@ def make_context(
         previewer=Previewer(settings.home, limits=search_limits(settings)),
         operating=operating,
         vaults=vaults or Vaults(settings, Role.APP),
+        opaque=OpaqueIds.of_home(settings.home),
         version=product_version(),
         monitoring=Monitoring.of(settings, reader),
     )

@@ -13,6 +13,8 @@ from projections.repositories.queries import by_ids
 from schemas.envelope import Position
 
 INDEX: Final = "event_index"
+INDEX_DAYS: Final = 30
+"""How far back it knows the ids of events."""
 READ: Final = frozenset({INDEX, "repositories"})
 """What a snapshot has to hold for these questions."""
 

@@ -76,26 +76,11 @@ OBLIGATIONS_FAILED: Final = Counter(
     ["obligation"],
     registry=REGISTRY,
 )
-SEARCHES: Final = Counter(
-    "millstream_searches", "Recording requests that were counted or failed.", ["outcome"], registry=REGISTRY
-)
-SEARCH_SECONDS: Final = Histogram(
-    "millstream_search_seconds", "Time to count one recording request.", buckets=_SLOW, registry=REGISTRY
-)
-SEARCH_BLOBS: Final = Counter(
-    "millstream_search_blobs", "Distinct blobs that were read and matched.", registry=REGISTRY
-)
-SEARCH_FILES: Final = Counter(
-    "millstream_search_files", "File instances that were counted through those blobs.", registry=REGISTRY
-)
 REQUESTS_IN_FLIGHT: Final = Gauge(
     "millstream_requests_in_flight",
     "Requests that were dispatched and have no outcome yet.",
     ["lane"],
     registry=REGISTRY,
-)
-REQUESTS_PENDING: Final = Gauge(
-    "millstream_requests_pending", "Requests that wait to be dispatched.", ["lane"], registry=REGISTRY
 )
 
 PROJECTION_EVENTS: Final = Counter(

@@ -125,12 +125,6 @@ def all_topics(partitions: int) -> tuple[TopicSpec, ...]:
             guarded=True,
         ),
         topic(
-            Topic.UPLOADS,
-            "repository",
-            "upload.state_changed, upload.indexed, upload.published",
-            guarded=True,
-        ),
-        topic(
             Topic.ACCOUNTS,
             "entity",
             "users, organisations and their members, hashes of tokens",

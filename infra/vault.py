@@ -6,12 +6,13 @@ goes on the log sealed with a key of its subject, and is erased by forgetting th
 
 import base64
 import secrets
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 import psycopg
+import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg.abc import QueryNoTemplate
@@ -20,7 +21,7 @@ from sqlalchemy import Engine
 from infra.postgres.connect import engine as make_engine
 from infra.postgres.role import Role
 from infra.settings import Settings
-from infra.vault_key import KEY_BYTES, NONCE_BYTES, VaultKey, vault_key
+from infra.vault_key import KEY_BYTES, NONCE_BYTES, VaultKey, VaultKeyWrong, key_path, vault_key
 from schemas.errors import MillstreamError
 from schemas.privacy import SecretRef
 
@@ -31,6 +32,7 @@ EMAIL_KIND: Final = "email"
 """Addresses of accounts: site admins alone say which account has which."""
 _SEALED: Final = "sealed:v1:"
 _POOL: Final = 2
+_log = structlog.get_logger()
 
 _PUT: Final = """
 insert into vault.secrets (ref, kind, owner, key_id, nonce, sealed) values (%s, %s, %s, %s, %s, %s)
@@ -53,6 +55,7 @@ _NEW_KEY: Final = """
 insert into vault.subject_keys (subject, key_id, nonce, sealed) values (%s, %s, %s, %s) on conflict (subject) do nothing
 """
 _KEYS: Final = "select subject, nonce, sealed from vault.subject_keys where subject = any(%s)"
+_USED: Final = "select exists (select from vault.secrets) or exists (select from vault.subject_keys)"
 _ERASE: Final = "delete from vault.subject_keys where subject = %s"
 
 
@@ -93,20 +96,19 @@ class Vault:
 
     def get(self, ref: str, *, kind: str, owner: str | None = None) -> str:
         """The secret of this name, if it is of this kind and owner. Raises SecretMissing, VaultKeyWrong."""
-        found = self.get_all([ref], kind=kind, owner=owner)
-        if ref not in found:
+        rows = self._run(_GET, ([ref], kind, owner))
+        if not rows:
             raise SecretMissing(
                 f"the vault holds nothing called {ref}" + ("" if owner is None else f" for {owner}"),
                 remedy="It was forgotten, is another's, or the vault was not restored (millstream vault import FILE): give it again.",
             )
-        return found[ref]
+        ((_, nonce, sealed),) = rows
+        return self._key.open(bytes(sealed), nonce=bytes(nonce), about=ref).decode()
 
     def get_all(self, refs: Collection[str], *, kind: str, owner: str | None = None) -> dict[str, str]:
-        """Those of the secrets that are there, of this kind and owner, by name. Raises VaultKeyWrong."""
-        return {
-            ref: self._key.open(bytes(sealed), nonce=bytes(nonce), about=ref).decode()
-            for ref, nonce, sealed in self._run(_GET, (list(refs), kind, owner))
-        }
+        """Those of the secrets that are there and open, of this kind and owner, by name; the log says what does not open."""
+        rows = self._run(_GET, (list(refs), kind, owner))
+        return {ref: clear.decode() for ref, clear in self._opened(rows)}
 
     def forget(self, ref: str) -> None:
         """Remove the secret of this name; one that is not there is no error."""
@@ -135,10 +137,9 @@ class Vault:
         return self.unseal_all({subject: sealed}).get(subject)
 
     def unseal_all(self, sealed: Mapping[str, str]) -> dict[str, str]:
-        """The texts of several subjects; what was erased is left out."""
-        keys = self._keys(list(sealed))
+        """The texts of several subjects; what was erased, or does not open, is left out."""
         found: dict[str, str] = {}
-        for subject, key in keys.items():
+        for subject, key in self._opened(self._run(_KEYS, (list(sealed),))):
             data = _data(sealed[subject].removeprefix(_SEALED))
             nonce, text = data[:NONCE_BYTES], data[NONCE_BYTES:]
             try:
@@ -163,6 +164,17 @@ class Vault:
             for subject, nonce, sealed in self._run(_KEYS, (subjects,))
         }
 
+    def _opened(self, rows: Iterable[tuple[str, bytes, bytes]]) -> Iterator[tuple[str, bytes]]:
+        """What opens of rows (name, nonce, sealed): one of a lost key is no reason to show none of the others."""
+        unopened, remedy = 0, ""
+        for name, nonce, sealed in rows:
+            try:
+                yield name, self._key.open(bytes(sealed), nonce=bytes(nonce), about=name)
+            except VaultKeyWrong as error:
+                unopened, remedy = unopened + 1, error.remedy
+        if unopened:
+            _log.error("vault_rows_do_not_open", rows=unopened, remedy=remedy)
+
     def _run(self, statement: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
         with self._connection.transaction(), self._connection.cursor() as cursor:
             cursor.execute("set transaction read write")  # the app's connections only read unless they say so
@@ -181,14 +193,23 @@ class Vaults:
 
     @property
     def key(self) -> VaultKey:
-        """Raises SecretExposed, VaultKeyWrong."""
+        """Raises SecretExposed, VaultKeyWrong: also where the file is missing, while the vault holds what another key has sealed."""
         if self._key is None:
+            if not key_path(self._settings).exists():
+                with self._connected() as connection:
+                    self._refuse_if_used(connection)
             self._key = vault_key(self._settings)
         return self._key
 
     @contextmanager
     def open(self) -> Iterator[Vault]:
-        """The vault over a connection of its own, given back afterwards."""
+        """The vault over a connection of its own, given back afterwards. Raises SecretExposed, VaultKeyWrong."""
+        key = self.key
+        with self._connected() as connection:
+            yield Vault(connection, key)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
         if self._engine is None:
             self._engine = make_engine(self._settings, self._role, pool_size=_POOL, name="vault")
         pooled = self._engine.raw_connection()
@@ -197,9 +218,19 @@ class Vaults:
             if not isinstance(driver, psycopg.Connection):
                 raise TypeError("the engine has to use psycopg")
             driver.rollback()  # whatever the pool's look at the connection began
-            yield Vault(driver, self.key)
+            yield driver
         finally:
             pooled.close()
+
+    def _refuse_if_used(self, connection: Connection) -> None:
+        with connection.transaction():
+            row = connection.execute(_USED).fetchone()
+        if row is not None and row[0] and not key_path(self._settings).exists():
+            raise VaultKeyWrong(
+                f"the vault's key file is missing: {key_path(self._settings)}, and the vault holds what it has sealed",
+                remedy="Put the file back (every machine that shares the database needs it), or bring an export "
+                "back under a new key: millstream vault import FILE.",
+            )
 
     def close(self) -> None:
         """Let go of the connections."""

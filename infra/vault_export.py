@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg.abc import QueryNoTemplate
 
-from infra.vault_key import NONCE_BYTES, VaultKey
+from infra.vault_key import NONCE_BYTES, VaultKey, VaultKeyWrong
 from schemas.errors import MillstreamError
 
 MIN_PASSPHRASE_CHARACTERS: Final = 12
@@ -27,6 +27,10 @@ Table = tuple[str, str, str]
 _READ: Final = {
     "secrets": "select ref, kind, owner, nonce, sealed from vault.secrets order by ref",
     "subject_keys": "select subject, '', null, nonce, sealed from vault.subject_keys order by subject",
+}
+_DROP: Final = {  # no role may change a value in place
+    "secrets": "delete from vault.secrets where ref = %s and key_id <> %s",
+    "subject_keys": "delete from vault.subject_keys where subject = %s and key_id <> %s",
 }
 _WRITE: Final = {
     "secrets": "insert into vault.secrets (ref, kind, owner, key_id, nonce, sealed) values (%s, %s, %s, %s, %s, %s) "
@@ -50,6 +54,14 @@ class Item(msgspec.Struct, frozen=True):
     owner: str | None = None
 
 
+class Export(msgspec.Struct, frozen=True, kw_only=True):
+    """The file's content, how many rows are in it, and how many are not, since the key does not open them."""
+
+    content: bytes
+    items: int
+    unopened: int
+
+
 class _File(msgspec.Struct, frozen=True):
     millstream_vault: int
     salt: Annotated[str, msgspec.Meta(max_length=100)]
@@ -57,34 +69,44 @@ class _File(msgspec.Struct, frozen=True):
     sealed: str
 
 
-def exported(connection: Connection, key: VaultKey, passphrase: str) -> bytes:
-    """The file's content. Raises ExportRefused for a passphrase that is too short, VaultKeyWrong."""
+def exported(connection: Connection, key: VaultKey, passphrase: str) -> Export:
+    """All that the key opens. Raises ExportRefused for a passphrase that is too short."""
     if len(passphrase) < MIN_PASSPHRASE_CHARACTERS:
         raise ExportRefused(
             f"the passphrase has less than {MIN_PASSPHRASE_CHARACTERS} characters",
             remedy="Take a longer one: whoever has the file can try as many as he likes.",
         )
-    items = [
-        Item(table, name, kind, key.open(bytes(sealed), nonce=bytes(nonce), about=name), owner)
-        for table, statement in _READ.items()
+    items: list[Item] = []
+    unopened = 0
+    for table, statement in _READ.items():
         for name, kind, owner, nonce, sealed in connection.execute(
             cast(QueryNoTemplate, statement)
-        ).fetchall()
-    ]
+        ).fetchall():
+            try:
+                clear = key.open(bytes(sealed), nonce=bytes(nonce), about=name)
+            except VaultKeyWrong:
+                unopened += 1
+            else:
+                items.append(Item(table, name, kind, clear, owner))
     salt, nonce = secrets.token_bytes(16), secrets.token_bytes(NONCE_BYTES)
     sealed = AESGCM(_derived(passphrase, salt)).encrypt(nonce, msgspec.json.encode(items), _ABOUT)
-    return msgspec.json.encode(_File(1, _text(salt), _text(nonce), _text(sealed))) + b"\n"
+    content = msgspec.json.encode(_File(1, _text(salt), _text(nonce), _text(sealed))) + b"\n"
+    return Export(content=content, items=len(items), unopened=unopened)
 
 
 def imported(connection: Connection, key: VaultKey, passphrase: str, content: bytes) -> tuple[int, int]:
-    """Put everything in that is not there yet; (how many came in, how many were there). Raises ExportRefused."""
-    items = _opened(content, passphrase)
+    """Put everything in that is not there yet, in the place of what a lost key has sealed; (how many came in, how many were there).
+
+    Raises ExportRefused.
+    """
+    items = opened(content, passphrase)
     new = 0
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("set transaction read write")
         for item in items:
             nonce = secrets.token_bytes(NONCE_BYTES)
             sealed = key.seal(item.clear, nonce=nonce, about=item.name)
+            cursor.execute(cast(QueryNoTemplate, _DROP[item.table]), (item.name, key.id))
             whose = (item.kind, item.owner) if item.table == "secrets" else ()
             cursor.execute(
                 cast(QueryNoTemplate, _WRITE[item.table]), (item.name, *whose, key.id, nonce, sealed)
@@ -93,7 +115,8 @@ def imported(connection: Connection, key: VaultKey, passphrase: str, content: by
     return new, len(items) - new
 
 
-def _opened(content: bytes, passphrase: str) -> list[Item]:
+def opened(content: bytes, passphrase: str) -> list[Item]:
+    """What an export holds, in clear. Raises ExportRefused."""
     try:
         file = msgspec.json.decode(content, type=_File)
         salt, nonce, sealed = (base64.b64decode(text) for text in (file.salt, file.nonce, file.sealed))

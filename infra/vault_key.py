@@ -62,9 +62,17 @@ class VaultKey:
 
 
 def vault_key(settings: Settings) -> VaultKey:
-    """The key of this installation; the first process that asks makes it. Raises SecretExposed, VaultKeyWrong."""
-    path = settings.vault_key_file or settings.secrets_folder / KEY_FILE
-    return VaultKey(_decoded(kept_secret(Path(path), size_bytes=KEY_BYTES), Path(path)))
+    """The key of this installation, made where there is none (``Vaults.key`` looks before whether one was lost).
+
+    Raises SecretExposed, VaultKeyWrong.
+    """
+    path = key_path(settings)
+    return VaultKey(_decoded(kept_secret(path, size_bytes=KEY_BYTES), path))
+
+
+def key_path(settings: Settings) -> Path:
+    """Where the key file lies, or will."""
+    return Path(settings.vault_key_file or settings.secrets_folder / KEY_FILE)
 
 
 def _decoded(text: str, path: Path) -> bytes:

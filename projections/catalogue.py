@@ -5,6 +5,7 @@ from typing import Final
 
 from projections.access import fold as access_fold
 from projections.access import tables as access_tables
+from projections.access import writer as access_writer
 from projections.accounts import fold as accounts_fold
 from projections.accounts import tables as accounts_tables
 from projections.commit_graph import fold as graph_fold
@@ -134,10 +135,10 @@ ACCOUNTS: Final = Projection(
 )
 ACCESS: Final = Projection(
     name="access",
-    version=1,
+    version=2,
     topics=(Topic.REPOSITORIES, Topic.ACCOUNTS),
     metadata=access_tables.METADATA,
-    prepare=prepared(access_fold.fold, RowWriter(access_tables.METADATA)),
+    prepare=prepared(access_fold.fold, access_writer.write),
 )
 
 COMMIT_GRAPH: Final = Projection(

@@ -1,7 +1,8 @@
 """What became of a record: the verdict that sentence 5 of the design speaks of.
 
 A guarded event has the verdict that its topic's owner projection wrote down. Any other event is accepted once every projection of
-its topic has passed it, rejected when it is a dead letter, and a duplicate when the same source and id stand before it.
+its topic has passed it, rejected when it is a dead letter, and a duplicate when the same source and id stand before it: its
+fold absorbs that. What says how things stand now is the exception: said again, it is applied again.
 """
 
 from collections import defaultdict
@@ -27,6 +28,8 @@ NO_EVENT: Final = "the record is no event that this system reads; operators see 
 
 _OWNER: Final = {topic.value: one.name for one in PROJECTIONS for topic in one.owns}
 
+APPLIED_AGAIN: Final = ("millstream.repository.pushed", "millstream.repository.clone_failed")
+"""Unguarded types of which the last record on the log holds, a repeated one too."""
 _PASSED: Final = """
 select next_offset from "{schema}".checkpoints where topic = :topic and partition = :partition
 """
@@ -46,14 +49,14 @@ where topic = :topic and partition = :partition and "offset" = :offset
 _EARLIER: Final = """
 select e."offset" from "{index}".events e
 where e.said = :said and e.source = :source and e.event_id = :event_id
-  and e.topic = :topic and e.partition = :partition and e."offset" < :offset
+  and e.topic = :topic and e.partition = :partition and e."offset" < :offset and e.type <> all(:applied_again)
   and not exists (
     select from "{schema}".dead_letters d
     where d.topic = e.topic and d.partition = e.partition and d."offset" = e."offset"
   )
 order by e."offset" limit 1
 """
-"""The first record with the same source and id on this partition (one key, one partition) that was an event."""
+"""The first record with the same source and id on this partition (one key, one partition) that was an event, and is not applied again."""
 _NOT_ACCEPTED: Final = """
 select k.topic, k.partition, k."offset"
 from unnest(cast(:topics as text[]), cast(:partitions as int[]), cast(:offsets as bigint[]))
@@ -200,7 +203,13 @@ def _earlier(
     source, event_id = said
     offset = connection.scalar(
         text(_EARLIER.format(index=index.schema_name, schema=reader.schema_name)),
-        {**_where(position), "said": hash_of(event_id), "source": source, "event_id": event_id},
+        {
+            **_where(position),
+            "said": hash_of(event_id),
+            "source": source,
+            "event_id": event_id,
+            "applied_again": list(APPLIED_AGAIN),
+        },
     )
     return None if offset is None else Position(position.topic, position.partition, offset)
 

@@ -49,8 +49,9 @@ def run_app(settings: Settings, name: str) -> NoReturn:
     with KafkaAdmin(settings) as admin:
         partitions = admin.partitions(Topic.REPOSITORIES)
     if settings.metrics_port is not None:
-        # All processes of a machine are given one port: the projector takes it, hands and heads the next two.
-        metrics.serve_metrics(settings.metrics_port and settings.metrics_port + 1 + APPS.index(name))
+        # All processes of a machine are given one port: the projector takes it, hands and heads the next two. 0 is any that is free.
+        port = settings.metrics_port
+        metrics.serve_metrics(port + 1 + APPS.index(name) if port else 0)
     config = AppConfig(
         app_id=app_id,
         bootstrap=settings.require_kafka(),

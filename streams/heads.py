@@ -23,7 +23,7 @@ from streams.log_ends import TopicEnds
 from streams.monitors import doors
 from streams.monitors.delivery.carrier import Carrier
 from streams.monitors.firer import Firer
-from streams.monitors.forgetting import SecretsOfMonitors
+from streams.monitors.forgetting import OF_ACCOUNTS, OF_MONITORS, UnnamedSecrets
 from streams.monitors.links import external_url
 from streams.monitors.requester import Requester
 from streams.monitors.sender import Sender, SenderPolicy
@@ -79,7 +79,10 @@ def heads(settings: Settings, slot: Slot, context: Context, is_leader: Callable[
     )
     grace = timedelta(hours=settings.removal_grace_hours)
     remover = Remover(reader, log_ends, blobs, context, grace)
-    forgetting = SecretsOfMonitors(reader, log_ends, opened.secrets, context, grace)
+    forgetting = [
+        UnnamedSecrets(naming, reader, log_ends, opened.secrets, context, grace)
+        for naming in (OF_MONITORS, OF_ACCOUNTS)
+    ]
     return Heads(
         (
             *planner.specs,
@@ -96,6 +99,6 @@ def heads(settings: Settings, slot: Slot, context: Context, is_leader: Callable[
             *clock.timers,
             requester.timer,
             remover.timer,
-            forgetting.timer,
+            *(one.timer for one in forgetting),
         ),
     )

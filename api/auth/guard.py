@@ -61,12 +61,6 @@ def current_user(request: Request) -> User | None:
     return found if isinstance(found, User) else None
 
 
-def current_session(request: Request) -> Session | None:
-    """The browser's session, or None where a program asks with a token."""
-    found = request.scope.get("millstream.session")
-    return found if isinstance(found, Session) else None
-
-
 def csrf_token(request: Request) -> str:
     """The token that this browser's forms and scripts must send with a write; empty without a session."""
     found = request.scope.get("millstream.csrf")
@@ -153,16 +147,14 @@ class Guard:
         local = user_of_token(token, self._token)
         if local is not None or self._directory is None:
             return local
-        if self._directory.knows_token(token):
-            return self._directory.of_token(token)
-        return await asyncio.to_thread(self._directory.of_token, token)
+        known, user = self._directory.token_at_once(token)
+        return user if known else await asyncio.to_thread(self._directory.of_token, token)
 
     async def _of_name(self, name: str, means: Means) -> User | None:
         if self._directory is None:
             return local_admin(means) if name == ADMIN_NAME else None
-        if self._directory.knows_name(name, means):
-            return self._directory.of_name(name, means)
-        return await asyncio.to_thread(self._directory.of_name, name, means)
+        known, user = self._directory.name_at_once(name, means)
+        return user if known else await asyncio.to_thread(self._directory.of_name, name, means)
 
 
 class WriteCheck:

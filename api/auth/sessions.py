@@ -70,10 +70,6 @@ class Sessions:
         """What a write of this session must show: only who can read our pages knows it."""
         return hmac.new(self._key, b"csrf\x1f" + session.id.encode(), sha256).hexdigest()
 
-    def csrf_matches(self, session: Session, presented: str) -> bool:
-        """Compares in constant time."""
-        return hmac.compare_digest(self.csrf_token(session).encode(), presented.encode())
-
     def _cookie(self, value: str, max_age_s: int, secure: bool) -> str:
         cookie: SimpleCookie = SimpleCookie()
         cookie[self.cookie_name] = value

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
+from api.auth.opaque import OpaqueIds
 from api.auth.user import User
 from api.commands.errors import ApiError, Code
 from api.graphql.batches import Batch
@@ -44,6 +45,7 @@ class Services:
     previewer: Previewer
     operating: Operating
     vaults: Vaults
+    opaque: OpaqueIds
     version: str
     monitoring: Monitoring
 

@@ -43,7 +43,7 @@ def key_of(info: Info) -> str | None:
     return f"{key}/{info.path.key}"
 
 
-def event_of(info: Info, payload: Payload, *, part: int | None = None) -> Event:
+def event_of(info: Info, payload: Payload, *, part: int | str | None = None) -> Event:
     """The event that says ``payload``, for the one who asks; ``part`` tells several of one type within one mutation apart."""
     operation, key = operation_of(info), key_of(info)
     name = REGISTRY.of(payload).name

@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Route
 from api.auth.guard import current_user
 from api.auth.user import User
 from api.context import AppContext
-from api.event_status import READ, EventStatus, Publication, Published, event_status, told
+from api.event_status import INDEX_DAYS, READ, EventStatus, Publication, Published, event_status, told
 from api.http.bodies import body_of
 from api.http.events_input import NotRead, Received, completed, explained, is_internal, received
 from api.http.events_permitted import not_permitted
@@ -43,7 +43,6 @@ from schemas.validation import EventRefused, FieldProblem, event_from
 
 PATH: Final = "/events"
 MAX_WAIT_S: Final = 30.0
-INDEX_DAYS: Final = 30
 _POLL_S: Final = 0.05
 _LOOK_AT_LEAST_EVERY_S: Final = 0.25
 _THREADS: Final = 8

@@ -55,6 +55,8 @@ class Announced(msgspec.Struct, frozen=True, kw_only=True):
 
     repository_id: int
     parts: int
+    uploaded_by: str | None = None
+    """Who may send the parts; None in notes of earlier builds, where the projection knows."""
 
 
 def routes(context: AppContext) -> list[BaseRoute]:
@@ -141,7 +143,9 @@ class UploadEndpoint:
         repository = await self._run(lambda: self._repository(asked.repository, caller))
         number, described = await self._new(asked, caller.name)
         parts = asked.parts or 1
-        note = msgspec.json.encode(Announced(repository_id=repository.id, parts=parts))
+        note = msgspec.json.encode(
+            Announced(repository_id=repository.id, parts=parts, uploaded_by=caller.name)
+        )
         await self._run(lambda: self._drafts.note(str(number), note))
         announced = UploadStateChanged(
             upload_id=number,
@@ -270,7 +274,10 @@ class UploadEndpoint:
                     return number
 
     def _announced(self, number: int, caller: User) -> Announced:
-        """What was said of an upload whose parts are awaited, to who may see its repository. Raises UploadRefused, Finished."""
+        """What was said of an upload whose parts are awaited, to who sends it, and site admins, while they see its repository.
+
+        To anybody else it is not there. Raises UploadRefused, Finished.
+        """
         note = self._drafts.noted(str(number))
         announced = None if note is None else msgspec.json.decode(note, type=Announced)
         with self._context.reader.snapshot(("uploads", "repositories"), viewer=caller.viewer) as snapshot:
@@ -279,6 +286,9 @@ class UploadEndpoint:
                 of = announced.repository_id
                 if of not in repositories.by_ids(snapshot.connection, [of]):
                     raise unknown_upload(number)
+            senders = {None if announced is None else announced.uploaded_by, known and known.uploaded_by}
+            if caller.name not in senders and not caller.site_admin:
+                raise unknown_upload(number)
             if known is not None and known.state != UploadState.UPLOADING:
                 if known.state in (UploadState.FAILED, UploadState.DELETED, UploadState.DELETING):
                     self._drafts.forget(str(number))  # it was deleted while its parts were on their way

@@ -5,8 +5,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection
 
-from api.event_status import INDEX, event_status, told
-from api.http.events import INDEX_DAYS
+from api.event_status import INDEX, INDEX_DAYS, event_status, told
 from api.logged import LoggedEvents
 from api.operating import Operating
 from api.tracing import chain, words

@@ -6,7 +6,6 @@ from typing import Any, Final
 import psycopg
 import sqlalchemy
 from sqlalchemy.engine import Engine
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from infra.postgres.errors import unreachable
 from infra.postgres.role import Role
@@ -41,24 +40,6 @@ def engine(
     return sqlalchemy.create_engine(
         "postgresql+psycopg://",
         creator=lambda: psycopg.connect(dsn, **options),
-        pool_size=pool_size or settings.database_pool_size,
-        max_overflow=0,
-        pool_pre_ping=True,
-    )
-
-
-def async_engine(
-    settings: Settings, role: Role, *, pool_size: int | None = None, name: str | None = None
-) -> AsyncEngine:
-    """The same for callers that run in an event loop."""
-    dsn, options = settings.dsn(role), _options(settings, role, name)
-
-    async def connect() -> psycopg.AsyncConnection[Any]:
-        return await psycopg.AsyncConnection.connect(dsn, **options)
-
-    return create_async_engine(
-        "postgresql+psycopg://",
-        async_creator=connect,
         pool_size=pool_size or settings.database_pool_size,
         max_overflow=0,
         pool_pre_ping=True,

@@ -1,7 +1,13 @@
-"""Permissions of repositories, and who is a site admin, into rows."""
+"""Permissions of repositories, and who is a site admin, into rows.
 
-from collections.abc import Mapping, Sequence
+A change of permissions that is published twice changes nothing the second time, whatever was laid down in between: an old one that
+is said again, by a retry or a copied log, would open what was closed since. No guard judges these events, so their ids are kept here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
+
+import msgspec
 
 from projections.changes import Keep, Rule, SparseTable, Upsert, upserts
 from projections.folding import Folding
@@ -17,24 +23,25 @@ _READERS: Final = _last("change", "users")
 _PEOPLE: Final = _last("site_admin", "deleted")
 
 
-def fold(events: Sequence[Folding]) -> list[Upsert]:
-    """The rows that ``events`` change: of each repository the last change holds, whole."""
-    permissions = SparseTable("repo_permissions", ("repo",), _PERMISSIONS)
-    readers = SparseTable("repo_readers", ("repo", "part"), _READERS)
+Said = tuple[int, str, str]
+"""(repository, source, id) of an event."""
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """``people`` to be written as they are; ``said`` holds each change of permissions once, of which those count that are new."""
+
+    people: list[Upsert]
+    said: dict[Said, Folding]
+
+
+def fold(events: Sequence[Folding]) -> Changes:
+    """What ``events`` change."""
     people = SparseTable("people", ("user_id",), _PEOPLE)
+    said: dict[Said, Folding] = {}
     for folding in events:
         match folding.event.data:
             case RepositoryPermissionsChanged() as data:
-                permissions.set(
-                    (data.repository_id,),
-                    restricted=data.restricted,
-                    change=data.change,
-                    parts=data.of,
-                    changed_at=folding.event.time,
-                )
-                readers.set(
-                    (data.repository_id, data.part), change=data.change, users=sorted(set(data.users))
-                )
+                said.setdefault((data.repository_id, folding.event.source, folding.event.id), folding)
             case UserCreated() as data:
                 people.set((data.user_id,), site_admin=data.site_admin)
             case UserAdminChanged() as data:
@@ -43,4 +50,23 @@ def fold(events: Sequence[Folding]) -> list[Upsert]:
                 people.set((data.user_id,), deleted=True)
             case _:
                 pass
-    return upserts((permissions, readers, people))
+    return Changes(people.upserts(), said)
+
+
+def laid_down(events: Iterable[Folding]) -> list[Upsert]:
+    """The rows of changes of permissions that were never said before: of each repository the last one holds, whole."""
+    permissions = SparseTable("repo_permissions", ("repo",), _PERMISSIONS)
+    readers = SparseTable("repo_readers", ("repo", "part"), _READERS)
+    for folding in events:
+        data = folding.event.data
+        if not isinstance(data, RepositoryPermissionsChanged):
+            continue
+        permissions.set(
+            (data.repository_id,),
+            restricted=data.restricted,
+            change=data.change,
+            parts=data.of,
+            changed_at=folding.event.time,
+        )
+        readers.set((data.repository_id, data.part), change=data.change, users=sorted(set(data.users)))
+    return upserts((permissions, readers))

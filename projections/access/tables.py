@@ -19,6 +19,15 @@ PERMISSIONS = Table(
     comment="Repositories whose permissions were ever laid down; everybody sees the others",
 )
 
+CHANGES = Table(
+    "repo_changes",
+    METADATA,
+    Column("repo", BigInteger, primary_key=True, autoincrement=False),
+    Column("source", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    comment="Changes of permissions that were said, by source and id: what is said again changes nothing",
+)
+
 READERS = Table(
     "repo_readers",
     METADATA,

@@ -79,6 +79,12 @@ def email_ref_of(connection: Connection, user_id: int) -> str | None:
     return None if found is None else found.email_ref
 
 
+def email_refs(connection: Connection) -> frozenset[str]:
+    """Under which names the vault keeps the addresses of open accounts: all of them."""
+    query = select(_USERS.email_ref).where(_LIVE, _USERS.email_ref.is_not(None))
+    return frozenset(ref for ref in connection.scalars(query) if ref is not None)
+
+
 def users(
     connection: Connection, *, first: int, after: str | None = None, find: str | None = None
 ) -> list[Account]:

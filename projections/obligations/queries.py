@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 import msgspec
-from sqlalchemy import ARRAY, BigInteger, Connection, any_, cast, func, select
+from sqlalchemy import ARRAY, BigInteger, Connection, any_, cast, select
 
 from projections.obligations.tables import OBLIGATIONS
 from schemas.envelope import Position
@@ -104,10 +104,3 @@ def failures(
         )
         for row in connection.execute(query)
     ]
-
-
-def count_failed(connection: Connection) -> int:
-    """How many obligations were given up."""
-    return connection.scalars(
-        select(func.count()).select_from(OBLIGATIONS).where(OBLIGATIONS.c.failed_at.is_not(None))
-    ).one()

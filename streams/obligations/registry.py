@@ -307,7 +307,9 @@ STANDING: Final = (
         looks_at="content that only deleted uploads name",
     ),
     Standing(
-        name=Owing.SECRET_REMOVAL, agents=("monitors.secrets",), looks_at="secrets that no monitor names"
+        name=Owing.SECRET_REMOVAL,
+        agents=("monitors.secrets", "accounts.addresses"),
+        looks_at="secrets that no monitor names, and addresses that no account does",
     ),
 )
 """What agents find by looking."""

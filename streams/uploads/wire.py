@@ -10,7 +10,6 @@ from streams.uploads.errors import MalformedIndex
 VARINT: Final = 0
 FIXED64: Final = 1
 LENGTH: Final = 2
-FIXED32: Final = 5
 _LONGEST: Final = 10
 _MAX_64_BITS: Final = 1 << 64
 

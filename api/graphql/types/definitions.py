@@ -6,6 +6,7 @@ import msgspec
 from ariadne import ObjectType, UnionType
 
 from api.graphql.operation import Operation
+from api.graphql.series_ids import shown_series_id
 from api.graphql.types.info import Info, operation_of
 from api.graphql.types.insights import ViewSource, definitions, view_type
 from api.web.palette import PALETTE
@@ -54,15 +55,16 @@ class StepInterval(msgspec.Struct, frozen=True):
 
 @view_type.field("presentation")
 def resolve_presentation(view: ViewSource, info: Info) -> LineChart:
+    operation = operation_of(info)
     return LineChart(
         title=view.row.title,
         series_presentation=[
             SeriesPresentation(
-                series_id=one.series_id,
+                series_id=shown_series_id(operation, one),
                 label=one.label,
                 color=one.line_color or PALETTE[position % len(PALETTE)][0],
             )
-            for position, one in enumerate(definitions(operation_of(info), view))
+            for position, one in enumerate(definitions(operation, view))
         ],
     )
 
@@ -84,6 +86,11 @@ def resolve_view_scope(view: ViewSource, info: Info) -> RepositoryList | Reposit
 def resolve_view_time(view: ViewSource, info: Info) -> StepInterval | None:
     found = {(one.unit, one.value) for one in definitions(operation_of(info), view)}
     return StepInterval(*found.pop()) if len(found) == 1 else None
+
+
+@definition_type.field("seriesId")
+def resolve_series_id(one: SeriesDefinition, info: Info) -> str:
+    return shown_series_id(operation_of(info), one)
 
 
 @definition_type.field("repositoryScope")

@@ -80,19 +80,31 @@ def _lay_down(info: Info, node_id: str, *, restricted: bool, users: list[int]) -
     operation, number = operation_of(info), ids.repository_id_of(node_id, "repository")
     key = key_of(info)
     change = new_event_id() if key is None else derived_event_id("change", operation.user.name, key, number)
-    event = event_of(
-        info,
-        RepositoryPermissionsChanged(
-            repository_id=number, restricted=restricted, change=change, users=users[:MOST_READERS]
-        ),
-        part=number,
-    )
-    written = earlier(info, event, identity=node_id)
-    if written is None:
-        if operation.reads.repositories.get(number) is None:
-            raise ApiError(Code.NOT_FOUND, "This repository is not followed.", field="repository", id=node_id)
-        written = write(info, event, identity=node_id)
-    return str(written.position)
+    parts = [users[begin : begin + MOST_READERS] for begin in range(0, len(users), MOST_READERS)] or [[]]
+    position = ""
+    for part, listed in enumerate(parts, start=1):
+        event = event_of(
+            info,
+            RepositoryPermissionsChanged(
+                repository_id=number,
+                restricted=restricted,
+                change=change,
+                users=listed,
+                part=part,
+                of=len(parts),
+            ),
+            # The first part is called as the only one always was: a repeat of an old request is known.
+            part=number if part == 1 else f"{number}/{part}",
+        )
+        written = earlier(info, event, identity=node_id)
+        if written is None:
+            if operation.reads.repositories.get(number) is None:
+                raise ApiError(
+                    Code.NOT_FOUND, "This repository is not followed.", field="repository", id=node_id
+                )
+            written = write(info, event, identity=node_id)
+        position = str(written.position)
+    return position
 
 
 bindables = [mutation, repository_type]

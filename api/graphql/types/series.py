@@ -19,6 +19,7 @@ from api.graphql.lines import (
 )
 from api.graphql.operation import Operation
 from api.graphql.scalars import rfc3339
+from api.graphql.series_ids import shown_series_id
 from api.graphql.types.info import Info, operation_of
 from api.graphql.types.insights import ViewSource, definitions, view_type
 from projections.repositories.queries import Repository
@@ -97,8 +98,8 @@ def resolve_view_loading(view: ViewSource, info: Info) -> bool:
 
 
 @series_type.field("seriesId")
-def resolve_series_id(series: SeriesSource, _: Info) -> str:
-    return series.line.series_id
+def resolve_series_id(series: SeriesSource, info: Info) -> str:
+    return shown_series_id(operation_of(info), series.line.definition, series.line.capture)
 
 
 @series_type.field("label")

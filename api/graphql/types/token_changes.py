@@ -56,6 +56,14 @@ def resolve_create(
     event = event_of(info, payload)
     if earlier(info, event, identity=identity) is None:
         write(info, event, identity=identity)
+    made = queries.token(operation.reads.snapshot.connection, token_id)
+    if made is None or (made.expires_at is not None and made.expires_at <= operation.now):
+        raise ApiError(
+            Code.REFUSED,
+            "This token was made before, with the same key, and was revoked or has expired since.",
+            remedy="Make another one: use a new Idempotency-Key.",
+            id=identity,
+        )
     return {"id": identity, "token": text}
 
 

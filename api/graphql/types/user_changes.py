@@ -8,16 +8,16 @@ from api.graphql import ids
 from api.graphql.operation import Operation
 from api.graphql.types.admin import require_site_admin
 from api.graphql.types.info import Info, operation_of
-from api.graphql.writing import earlier, event_of, key_of, write
+from api.graphql.writing import Written, earlier, event_of, key_of, write
 from infra.vault import EMAIL_KIND, Vault, user_subject
 from projections.accounts import queries
 from projections.accounts.queries import Account
+from projections.judged import DUPLICATE
 from schemas.accounts.names import LOCAL_ADMIN_ID, user_id
 from schemas.events import UserAdminChanged, UserCreated, UserDeleted, UserUpdated
 from schemas.privacy import SecretRef
 from schemas.registry import Payload
 
-"""The kind of an address in the vault."""
 mutation = MutationType()
 
 
@@ -69,23 +69,31 @@ def resolve_add_email(_: object, info: Info, user: str, email: str) -> dict[str,
     address = accounts.email_address(email)
     with operation.services.vaults.open() as vault:
         kept = _kept(info, vault, address)
-    _say(info, UserUpdated(user_id=account.id, email_ref=kept, changed_by=operation.user.name), user)
-    if account.email_ref is not None and account.email_ref != kept.ref:
+    said = _say(info, UserUpdated(user_id=account.id, email_ref=kept, changed_by=operation.user.name), user)
+    # Only what this call has replaced: a repeat replaces nothing, and what it put again may be named no longer.
+    holds = _found(operation, account.id).email_ref
+    gone = account.email_ref if said else kept.ref
+    if gone is not None and gone != holds:
         with operation.services.vaults.open() as vault:
-            vault.forget(account.email_ref)
+            vault.forget(gone)
     return {}
 
 
 @mutation.field("removeUserEmail")
 def resolve_remove_email(_: object, info: Info, user: str, email: str) -> dict[str, object]:
     operation, account = operation_of(info), _administered(info, user)
+    event = event_of(
+        info, UserUpdated(user_id=account.id, email_removed=True, changed_by=operation.user.name)
+    )
+    if earlier(info, event, identity=user) is not None:
+        return {}  # what stands there now was added since; the address that was meant is in no event
     ref = account.email_ref
     with operation.services.vaults.open() as vault:
         if ref is None or vault.get(ref, kind=EMAIL_KIND) != email.strip():
             raise InputRefused("email", "the user does not have this address", remedy="See user { emails }.")
-    _say(info, UserUpdated(user_id=account.id, email_removed=True, changed_by=operation.user.name), user)
-    with operation.services.vaults.open() as vault:
-        vault.forget(ref)
+    if _is_news(write(info, event, identity=user)) and _found(operation, account.id).email_ref != ref:
+        with operation.services.vaults.open() as vault:
+            vault.forget(ref)
     return {}
 
 
@@ -124,10 +132,14 @@ def resolve_set_admin(_: object, info: Info, user_id: str, site_admin: bool) -> 
     return {}
 
 
-def _say(info: Info, payload: Payload, identity: str) -> None:
+def _say(info: Info, payload: Payload, identity: str) -> bool:
+    """Say it; whether that was news: a repeat with the same key changes nothing."""
     event = event_of(info, payload)
-    if earlier(info, event, identity=identity) is None:
-        write(info, event, identity=identity)
+    return earlier(info, event, identity=identity) is None and _is_news(write(info, event, identity=identity))
+
+
+def _is_news(written: Written) -> bool:
+    return written.verdict.state != DUPLICATE
 
 
 def _kept(info: Info, vault: Vault, address: str) -> SecretRef:

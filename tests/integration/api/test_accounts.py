@@ -179,6 +179,10 @@ def test_a_repeat_with_the_same_key_tells_the_same_token(api: Api) -> None:
     assert api.ask('{ user(username: "again") { accessTokens { totalCount } } }')["user"]["accessTokens"] == {
         "totalCount": 1
     }
+    api.ask("mutation R($id: ID!) { deleteAccessToken(byID: $id) { alwaysNil } }", {"id": first["id"]})
+    refused = api.error(text, {"id": node}, key="k")
+    assert refused["extensions"]["code"] == "REFUSED", "a token that lets nobody in is no success"
+    assert api.ask(text, {"id": node}, key="k2")["createAccessToken"]["token"] != first["token"]
 
 
 def test_a_link_logs_its_user_in_until_the_account_is_closed(api: Api) -> None:

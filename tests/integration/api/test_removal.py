@@ -37,7 +37,7 @@ from streams.agent import Outgoing
 from streams.batches import BatchContext
 from streams.log_ends import TopicEnds
 from streams.monitors.doors import open_doors
-from streams.monitors.forgetting import SecretsOfMonitors
+from streams.monitors.forgetting import OF_MONITORS, UnnamedSecrets
 from streams.publishing import encoded
 from streams.uploads.remover import Remover
 from streams.uploads.store import Manifest
@@ -89,7 +89,9 @@ class Broom:
     def restart(self) -> None:
         """Another leader: it knows nothing but what is on the log and in the stores."""
         self._remover = Remover(self._reader, self._ends, self.blobs, self.clock, GRACE)
-        self._forgetting = SecretsOfMonitors(self._reader, self._ends, self.secrets, self.clock, GRACE)
+        self._forgetting = UnnamedSecrets(
+            OF_MONITORS, self._reader, self._ends, self.secrets, self.clock, GRACE
+        )
 
     def sweep(self) -> None:
         asyncio.run(self._remover.tick())

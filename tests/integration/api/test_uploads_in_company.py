@@ -117,6 +117,34 @@ def test_only_who_sent_an_upload_or_an_admin_deletes_it_and_the_event_says_who(
     assert deletes(bob, sent_by(bob)) is None
 
 
+def test_only_who_announced_an_upload_sends_its_parts_and_ends_it(api: Api, service: Service) -> None:
+    hers, his = token_of(api, "sending"), token_of(api, "meddling")
+
+    def sends(token: str, content: bytes = b"", **asked: object) -> tuple[int, str]:
+        headers = {"authorization": f"token {token}", **SCIP}
+        params = {name: str(value) for name, value in asked.items()}
+        answer = api.http.post(PATH, params=params, content=content, headers=headers)
+        found = answer.json() if answer.content else {}
+        return answer.status_code, found.get("id", "") or found.get("message", "")
+
+    _, number = sends(
+        hers, repository=NAME, commit="d" * 40, indexerName="scip-test", multiPart="true", numParts=2
+    )
+    index = small_index()
+    parts = index[:20], index[20:]
+    assert sends(hers, parts[0], uploadId=number, index=0) == (204, "")
+    nothing = sends(his, b"x", uploadId=int(number) + 1, index=0)
+    assert nothing[0] == 404
+    unknown = (404, nothing[1].replace(str(int(number) + 1), number))
+    assert sends(his, b"not hers", uploadId=number, index=0) == unknown
+    assert sends(his, uploadId=number, done="true") == unknown
+    assert sends(api.token, parts[1], uploadId=number, index=1) == (204, "")
+    assert sends(hers, uploadId=number, done="true") == (204, "")
+    assert sends(hers, uploadId=number, done="true") == (204, "")
+    assert sends(his, uploadId=number, done="true") == unknown
+    in_state(api, number, "QUEUED_FOR_PROCESSING")
+
+
 def _deleted_by(api: Api, number: str) -> str:
     text = "query P($id: ID!) { node(id: $id) { ... on PreciseIndex { state position } } }"
     found = api.ask(text, {"id": upload_node_id(int(number))})["node"]

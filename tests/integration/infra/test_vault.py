@@ -131,6 +131,7 @@ def test_only_app_and_worker_reach_it_and_nobody_without_the_key(settings: Setti
     with vaults.open() as vault:
         ref = vault.put("secret", kind="k").ref
     vaults.close()
+    vault_key(settings.model_copy(update={"vault_key_file": tmp_path / "other"}))
     stranger = Vaults(settings.model_copy(update={"vault_key_file": tmp_path / "other"}), Role.APP)
     with stranger.open() as vault, pytest.raises(VaultKeyWrong):
         vault.get(ref, kind="k")
@@ -146,7 +147,7 @@ def test_an_export_brings_everything_to_another_installation(settings: Settings,
         connection.execute("delete from vault.secrets where ref <> %s", (ref,))
         connection.execute("delete from vault.subject_keys where subject <> 'user:1'")
     with connect(settings, Role.WORKER, autocommit=True) as connection:
-        content = exported(connection, vault_key(settings), PASSPHRASE)
+        content = exported(connection, vault_key(settings), PASSPHRASE).content
         with pytest.raises(ExportRefused):
             exported(connection, vault_key(settings), "short")
     assert b"secret" not in content

@@ -45,7 +45,7 @@ from streams.agent import Outgoing, Received
 from streams.leases import Leases
 from streams.monitors.delivery.carrier import Carrier
 from streams.monitors.doors import Doors, SecretMissing, open_doors
-from streams.monitors.forgetting import SecretsOfMonitors
+from streams.monitors.forgetting import OF_MONITORS, UnnamedSecrets
 from streams.monitors.sender import Sender, SenderPolicy
 from streams.transient import is_transient
 from tests.support.office import Free
@@ -295,7 +295,7 @@ def test_a_vault_that_does_not_open_ends_no_process(house: House, tmp_path: Path
 
     def forget(settings: Settings) -> None:
         secrets = open_doors(settings, house.reader, Role.WORKER).secrets
-        asyncio.run(SecretsOfMonitors(house.reader, Free(), secrets, house, timedelta()).tick())
+        asyncio.run(UnnamedSecrets(OF_MONITORS, house.reader, Free(), secrets, house, timedelta()).tick())
 
     forget(closed)
     assert house.secrets.get(unnamed, kind="webhook-url", owner=OWNER)

@@ -27,6 +27,12 @@ def require_sound(cluster: "Cluster", specs: Sequence[TopicSpec]) -> None:
     require(findings(specs, cluster.describe([spec.name for spec in specs]), {}, {}))
 
 
+def test_every_topic_stands_once_and_none_is_missing() -> None:
+    names = [spec.name for spec in all_topics(8)]
+    assert len(names) == len(set(names))
+    assert set(names) >= {topic.value for topic in Topic}
+
+
 class Cluster:
     """A cluster's topics in memory, behaving as the real administration does (which integration tests use)."""
 

@@ -2,13 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from projections.access import fold as access
+from projections.access.fold import laid_down
 from projections.accounts import fold as accounts
 from projections.changes import Upsert, Value
-from projections.folding import Folding
 from schemas.accounts.names import user_id
 from schemas.events import (
     RepositoryPermissionsChanged,
@@ -84,24 +80,9 @@ def changed(change: str, users: Sequence[int], part: int = 1, of: int = 1) -> Re
     )
 
 
-CHANGES = st.builds(
-    changed,
-    st.sampled_from(["a", "b"]),
-    st.lists(st.integers(1, 4), max_size=3),
-    part=st.integers(1, 2),
-    of=st.just(2),
-)
-
-
-@given(st.lists(CHANGES, max_size=8), st.integers(0, 8))
-def test_the_cut_into_batches_cannot_be_seen(payloads: list[Payload], cut: int) -> None:
-    said: list[Folding] = foldings(payloads)
-    assert applied([access.fold(said)]) == applied([access.fold(said[:cut]), access.fold(said[cut:])])
-
-
 def readers(*payloads: RepositoryPermissionsChanged) -> set[Value]:
     """Who sees repository 7, by the rule of the queries."""
-    rows = applied([access.fold(foldings(payloads))])
+    rows = applied([laid_down(foldings(payloads))])
     holds = rows["repo_permissions"][7,]
     found: set[Value] = set()
     for (_, part), row in rows["repo_readers"].items():
