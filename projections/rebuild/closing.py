@@ -22,6 +22,7 @@ from projections.rebuild.comparing import (
     pooled_snapshot,
     replayed_at,
 )
+from projections.rebuild.derived import older_keys
 from projections.rebuild.errors import RebuildFailed
 from projections.rebuild.holding import HoldLost, Target, hold, lead, vector_of
 from projections.rebuild.machine import RebuildState, Step
@@ -137,8 +138,18 @@ class Closing:
                     "row security, policies or grants were changed since both were compared",
                     remedy=f"See that they are as they should be, then resume: millstream projection resume {self._one.name}",
                 )
+            if not self._derived_as_far(live):
+                self._pause()
+                continue
             try:
-                done = lead(self._engine, live, self._target(), self._reached, self._record)
+                done = lead(
+                    self._engine,
+                    live,
+                    self._target(),
+                    lambda vector: self._reached(vector) and self._derived_as_far(live),  # noqa: B023 - called at once
+                    self._record,
+                    self._one.derive,
+                )
             except HoldLost as error:
                 _log.info("hold_lost", projection=self._one.name, reason=str(error))
                 done = None
@@ -151,6 +162,26 @@ class Closing:
                         connection, self._watch.rebuild.id, swap_ms=done.swap_ms, hold_ms=hold_ms
                     )
             self._pause()
+
+    def _derived_as_far(self, live: LiveGeneration) -> bool:
+        """Whether no derived row is older than readers see it now. Without a hold, which would make the live generation wait."""
+        derive = self._one.derive
+        if derive is None or faults.has(faults.Bug.NO_HOLD):
+            return True
+        with self._engine.connect() as connection:
+            older = older_keys(connection, derive, live, self._generation)
+        if older:
+            self._wait(
+                f"derived rows of {derive.key} {older[0]}"
+                + (f" and {len(older) - 1:,} more" if len(older) > 1 else "")
+                + f" are older than in generation {live.number}: it waits until they have come up"
+            )
+        return not older
+
+    def _wait(self, reason: str) -> None:
+        """Say in the row what is waited for."""
+        if self._watch.rebuild.reason != reason:
+            self._watch.write(reason=reason)
 
     def _swapped_all_the_same(self) -> store.Rebuild | None:
         """The swap was committed, and only the answer was lost."""

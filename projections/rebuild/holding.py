@@ -15,6 +15,8 @@ from sqlalchemy.exc import DBAPIError
 
 from infra.postgres.connect import lock_key
 from projections.generations import LiveGeneration
+from projections.projection import Derive
+from projections.rebuild.derived import older_keys, stop_deriving
 from projections.rebuild.errors import RebuildRefused
 from projections.rebuild.vectors import Partition, Vector
 from projections.runner import faults
@@ -120,10 +122,12 @@ def lead(
     to: Target,
     reached: Callable[[Vector], bool],
     record: Callable[[Connection], None],
+    derive: Derive | None,
 ) -> Swapped | None:
     """Make ``to`` the generation that readers use, once it is nowhere behind ``live``; None when it did not come up in time.
 
-    ``reached`` is asked about the vector of the held live generation; ``record`` writes what else belongs to the transaction.
+    ``reached`` is asked about the vector of the held live generation; what ``derive`` says of both is asked behind it, with nobody
+    deriving any more in ``live``. ``record`` writes what else belongs to the transaction.
     The other one is marked to be kept current. Raises HoldLost; RebuildRefused when ``live`` is not live any more.
     """
 
@@ -136,6 +140,10 @@ def lead(
     with hold(engine, live.schema_name, lock, _PASSED if careless else _HELD) as held:
         if not careless and not held.wait(reached):
             return None
+        if derive is not None and not careless:
+            stop_deriving(held.connection, derive, live.schema_name)
+            if older_keys(held.connection, derive, live, to):
+                return None
         began_s = time.monotonic()
         values = {
             "projection": live.projection,
