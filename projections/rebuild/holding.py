@@ -20,6 +20,7 @@ from projections.rebuild.derived import older_keys, stop_deriving
 from projections.rebuild.errors import RebuildRefused
 from projections.rebuild.vectors import Partition, Vector
 from projections.runner import faults
+from projections.runner.checkpoint import Checkpoint
 from projections.runner.notify import CHANNEL
 
 LONGEST_HOLD_S: Final = 1.0
@@ -32,6 +33,9 @@ _HELD: Final = """
 select topic, partition, next_offset from "{schema}".checkpoints order by topic collate "C", partition for update
 """
 _PASSED: Final = 'select topic, partition, next_offset from "{schema}".checkpoints'
+_FOLDED: Final = """
+select topic, partition, cluster_id, topic_id, epoch, next_offset, last_offset, last_crc32 from "{schema}".checkpoints
+"""
 _SWAP: Final = """
 update runtime.generations
 set live_generation = :number, schema_name = :schema, version = :version, fingerprint = :fingerprint,
@@ -176,6 +180,12 @@ def lead(
 def vector_of(connection: Connection, schema: str) -> dict[Partition, int]:
     """Where a generation stands."""
     return _vector(connection, _PASSED.format(schema=schema))
+
+
+def folded_by(connection: Connection, schema: str) -> list[Checkpoint]:
+    """How far a generation has folded, and which log."""
+    rows = connection.execute(text(_FOLDED.format(schema=schema))).mappings()
+    return [msgspec.convert({**row, "topic_id": bytes(row["topic_id"])}, Checkpoint) for row in rows]
 
 
 def epochs_of(connection: Connection, schema: str) -> dict[Partition, int]:
