@@ -28,7 +28,7 @@ from projections.rebuild.closing import Closing, Verified, now, require_live
 from projections.rebuild.errors import LockLost, RebuildFailed, RebuildRefused, SomebodyElse, Stopped
 from projections.rebuild.filling import on_schema
 from projections.rebuild.holding import folded_by, vector_of
-from projections.rebuild.judging import Found, Outcome, Wanted, judge
+from projections.rebuild.judging import Found, Outcome, Shown, Wanted, judge
 from projections.rebuild.listing import carried, schemas_of
 from projections.rebuild.machine import TO_TAKE, RebuildState, Step
 from projections.rebuild.store import Rebuild
@@ -297,6 +297,10 @@ class _Work:
                 swap=rebuild.swap,
                 accept=rebuild.accept,
                 by_a_person=rebuild.ordered_by != AUTOMATIC or rebuild.accepted_at is not None,
+                # What the row still says is what was found when somebody agreed.
+                shown=None
+                if rebuild.accepted_at is None
+                else Shown(different=rebuild.different, words=frozenset(rebuild.differences)),
             ),
         )
         match judgement.outcome:

@@ -1,17 +1,17 @@
-"""What a rebuild waits for, and when it is given up: a live generation that is behind, another log."""
+"""What a rebuild waits for, and when it is given up: a live generation that is behind, another log, differences that nobody has seen."""
 
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from infra.kafka.admin import KafkaAdmin, NewTopic
 from infra.kafka.producer import Publisher
 from infra.settings import Settings
 from projections.catalogue import REPOSITORIES
-from projections.generations import LiveGeneration
+from projections.generations import LiveGeneration, live_generations
 from projections.projection import Derive
 from projections.reading import Reader
 from projections.rebuild import closing, control
@@ -131,6 +131,26 @@ def test_it_is_given_up_only_when_the_live_generation_stands_still_and_can_be_re
     assert "millstream projection resume repositories" in failed.reason
     with running(settings, REPOSITORIES):
         assert rebuilt(settings, control.resume(projector, failed.id)).state is RebuildState.SWAPPED
+
+
+def change_rows(projector: Engine, ids: str) -> None:
+    """As the log does not account for, in the live generation."""
+    with projector.begin() as connection:
+        live = live_generations(connection)["repositories"].schema_name
+        connection.execute(text(f"update {live}.repo_names set path = '/elsewhere' where id in ({ids})"))
+
+
+def test_what_was_accepted_is_what_was_shown(settings: Settings, projector: Engine) -> None:
+    change_rows(projector, "7")
+    failed = rebuilt(settings, control.order(projector, "repositories", ordered_by="tester"))
+    assert (failed.state, failed.different) == (RebuildState.FAILED, 1)
+    change_rows(projector, "8, 9, 10")
+    again = rebuilt(settings, control.accept(projector, failed.id))
+    assert (again.state, again.different) == (RebuildState.READY, 4)
+    assert "4 rows differ from generation" in again.reason
+    assert "1 when it was accepted" in again.reason
+    done = rebuilt(settings, control.accept(projector, again.id))
+    assert (done.state, done.different) == (RebuildState.SWAPPED, 4)
 
 
 def test_beside_a_generation_of_another_log_none_is_filled(
