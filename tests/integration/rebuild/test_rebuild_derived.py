@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import zip_longest
 
 import pytest
 from msgspec.structs import replace
@@ -32,10 +33,21 @@ from tests.support.running import running
 REPOSITORIES = range(1, 13)
 
 
-def told(seed: int) -> list[Event]:
+SEEDS = range(10, 60)
+"""Of what arrives a little at a time, each about repositories of its own: nothing may happen to one twice."""
+
+
+def of_seed(seed: int) -> range:
+    return range(seed * 100, seed * 100 + len(REPOSITORIES))
+
+
+ARRIVING = [repository for seed in SEEDS for repository in of_seed(seed)]
+
+
+def told(seed: int, repositories: range = REPOSITORIES) -> list[Event]:
     """What happens to all repositories, as it may legally happen."""
     events: list[Event] = []
-    for repository in REPOSITORIES:
+    for repository in repositories:
         random_ = random.Random(seed * 100 + repository)
         begun: set[int] = set()
         for fact in interleaved(random_, facts(random_)):
@@ -75,8 +87,8 @@ class Watching:
         while not self._stop.is_set():
             with self._reader.snapshot(("commit_graph",)) as snapshot:
                 live = snapshot.generations["commit_graph"].number
-                found = graph_states(snapshot.connection, list(REPOSITORIES))
-            for key in REPOSITORIES:
+                found = graph_states(snapshot.connection, ARRIVING)
+            for key in ARRIVING:
                 at = found[key].updated_at if key in found else None
                 before = self._newest.get(key)
                 if before is not None and (at is None or at < before):
@@ -89,13 +101,14 @@ class Watching:
 
 
 @contextmanager
-def arriving(publisher: Publisher, seed: int) -> Iterator[None]:
+def arriving(publisher: Publisher) -> Iterator[None]:
     """A few events at a time, as long as the block lasts."""
     stop = threading.Event()
 
     def run() -> None:
-        for number in range(seed, seed + 1_000):
-            events = told(number)
+        for seed in SEEDS:
+            each = [told(seed, range(one, one + 1)) for one in of_seed(seed)]
+            events = [one for row in zip_longest(*each) for one in row if one is not None]
             for at in range(0, len(events), 10):
                 if stop.wait(0.05):
                     return
@@ -149,7 +162,7 @@ def test_a_swap_waits_until_no_derived_row_is_older_than_readers_have_seen_it(
             )
         )
         with Watching(reader) as watching:
-            with arriving(publisher, seed=10):
+            with arriving(publisher):
                 assert eventually(lambda: watching.reads > 5)
                 work.start()
                 assert eventually(lambda: waits() or not work.is_alive(), 90.0), rows[-1:]
