@@ -26,6 +26,13 @@ POLICIES: Final[Policies] = {
     Kind.AGENTS: AGENT_POLICY,
     Kind.FOREIGN: FOREIGN_POLICY,
 }
+
+
+def policies_for(interval_s: float, policies: Policies = POLICIES) -> Policies:
+    """``policies`` for looks that are ``interval_s`` apart."""
+    return {kind: policy.looked_at_every(interval_s) for kind, policy in policies.items()}
+
+
 MOST_POINTS: Final = 24
 """Of the window that led to a state."""
 _Place = tuple[str, str, int]

@@ -26,7 +26,7 @@ from projections.lag.append_times import AppendTimes
 from projections.lag.canary import Canary
 from projections.lag.model import CanaryReport, LagReport
 from projections.lag.observe import Observer
-from projections.lag.report import POLICIES, Policies, Windows, report
+from projections.lag.report import POLICIES, Policies, Windows, policies_for, report
 from projections.lag.store import STALE_AFTER_S, age_s, forget, keep
 from projections.rebuild.control import Rebuild, rebuilds
 from projections.sharing import ALONE
@@ -57,7 +57,7 @@ class Sampler:
         self._settings = settings
         self._engine = database
         self._stop = stop
-        self._policies = policies
+        self._policies = policies_for(settings.lag_interval_s, policies)
         self._first_after_s = first_after_s
         self._by = f"{socket.gethostname()}-{os.getpid()}"
         self._latest: LagReport | None = None

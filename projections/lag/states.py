@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from schemas.errors import MillstreamError
+
 
 class State(StrEnum):
     """What is to be thought of a reader, the best first."""
@@ -52,25 +54,52 @@ ALARMS: Final = frozenset(
 """States in which somebody has to do something."""
 
 
+class PolicyRefused(MillstreamError):
+    """A policy by which some state could never be told."""
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """What is waited for before anything is called wrong. Times in seconds, by the samples' own clock.
 
     ``window_s``: how far back samples are looked at. Lag below ``floor_records`` *or* below ``floor_s`` is no WARN.
     ``stall_after_s``, ``stop_after_s``: nothing has moved for so long, with somebody in the group or nobody. ``expiring_share``:
-    of the retention time, left to the oldest unread record.
+    of the retention time, left to the oldest unread record. ``interval_s``: from one look to the next, about.
+
+    Raises PolicyRefused where the window is too short to show that nothing has moved for so long.
     """
 
-    window_s: float = 60.0
+    window_s: float = 90.0
     floor_records: int = 100
     floor_s: float = 10.0
     stall_after_s: float = 60.0
     stop_after_s: float = 30.0
     expiring_share: float = 0.2
+    interval_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        least_s = self._longest_s + _LOOKS_MORE * self.interval_s
+        if self.window_s <= least_s:
+            raise PolicyRefused(
+                f"a window of {self.window_s:g} s: the oldest look in it may be younger than what is waited for, "
+                f"{self._longest_s:g} s, with looks every {self.interval_s:g} s",
+                remedy=f"Let window_s be more than {least_s:g} s.",
+            )
+
+    @property
+    def _longest_s(self) -> float:
+        return max(self.stall_after_s, self.stop_after_s)
+
+    def looked_at_every(self, interval_s: float) -> "Policy":
+        """The same for looks that are so far apart: with a longer window where it has to be."""
+        window_s = max(self.window_s, self._longest_s + (_LOOKS_MORE + 1) * interval_s)
+        return msgspec.structs.replace(self, window_s=window_s, interval_s=max(self.interval_s, interval_s))
 
 
+_LOOKS_MORE: Final = 2
+"""In the window, beyond what is waited for: looks take time themselves, and one may be late."""
 PROJECTION_POLICY: Final = Policy()
 """Projections move many times a second while anything waits."""
-AGENT_POLICY: Final = Policy(window_s=300.0, floor_s=30.0, stall_after_s=300.0, stop_after_s=60.0)
+AGENT_POLICY: Final = Policy(window_s=330.0, floor_s=30.0, stall_after_s=300.0, stop_after_s=60.0)
 """Agents acknowledge when the work is done, which takes minutes for a big repository."""
 FOREIGN_POLICY: Final = AGENT_POLICY
 """Others commit when they like, often once a minute."""

@@ -22,6 +22,7 @@ from projections.rebuild.comparing import (
     pooled_snapshot,
     replayed_at,
 )
+from projections.rebuild.derived import older_keys
 from projections.rebuild.errors import RebuildFailed
 from projections.rebuild.holding import HoldLost, Target, hold, lead, vector_of
 from projections.rebuild.machine import RebuildState, Step
@@ -37,6 +38,8 @@ NEAR_RECORDS: Final = 2_000
 _PAUSE_S: Final = 0.05
 _RETRY_S: Final = 0.5
 _DERIVE_S: Final = 60.0
+_STILL_S: Final = 60.0
+"""So long the live generation may stand still while it is waited for."""
 _CARELESS_S: Final = 2.0
 """With the bug that a test switches on: what happens between the comparison and the swap on a busy machine."""
 _log = structlog.get_logger()
@@ -104,10 +107,20 @@ class Closing:
             return stale <= stale_keys(session, live.schema_name, derive)
 
     def verify(self) -> Verified:
-        """Compare at one vector. Raises RebuildFailed when the new generation is ahead of the live one."""
+        """Compare at one vector. Where the new generation is ahead (who worked before was lost behind the comparison), it waits
+        until the live one has come up. Raises RebuildFailed when that one stands still."""
+        stood: Vector = {}
+        since_s = time.monotonic()
         while True:
             live, vector = self._live_vector()
-            self._require_not_ahead(vector)
+            if ahead := self._ahead(vector):
+                now_s = time.monotonic()
+                if vector != stood:
+                    stood, since_s = vector, now_s
+                self._wait_for_live(live, ahead, now_s - since_s)
+                self._pause()
+                continue
+            self._wait("")
             with pooled_snapshot(self._engine) as session:
                 held_ms = self._one_vector(session, live)
                 if held_ms is not None:
@@ -137,8 +150,18 @@ class Closing:
                     "row security, policies or grants were changed since both were compared",
                     remedy=f"See that they are as they should be, then resume: millstream projection resume {self._one.name}",
                 )
+            if not self._derived_as_far(live):
+                self._pause()
+                continue
             try:
-                done = lead(self._engine, live, self._target(), self._reached, self._record)
+                done = lead(
+                    self._engine,
+                    live,
+                    self._target(),
+                    lambda vector: self._reached(vector) and self._derived_as_far(live),  # noqa: B023 - called at once
+                    self._record,
+                    self._one.derive,
+                )
             except HoldLost as error:
                 _log.info("hold_lost", projection=self._one.name, reason=str(error))
                 done = None
@@ -151,6 +174,26 @@ class Closing:
                         connection, self._watch.rebuild.id, swap_ms=done.swap_ms, hold_ms=hold_ms
                     )
             self._pause()
+
+    def _derived_as_far(self, live: LiveGeneration) -> bool:
+        """Whether no derived row is older than readers see it now. Without a hold, which would make the live generation wait."""
+        derive = self._one.derive
+        if derive is None or faults.has(faults.Bug.NO_HOLD):
+            return True
+        with self._engine.connect() as connection:
+            older = older_keys(connection, derive, live, self._generation)
+        if older:
+            self._wait(
+                f"derived rows of {derive.key} {older[0]}"
+                + (f" and {len(older) - 1:,} more" if len(older) > 1 else "")
+                + f" are older than in generation {live.number}: it waits until they have come up"
+            )
+        return not older
+
+    def _wait(self, reason: str) -> None:
+        """Say in the row what is waited for."""
+        if self._watch.rebuild.reason != reason:
+            self._watch.write(reason=reason)
 
     def _swapped_all_the_same(self) -> store.Rebuild | None:
         """The swap was committed, and only the answer was lost."""
@@ -199,14 +242,24 @@ class Closing:
     def _reached(self, live: Vector) -> bool:
         return self._tail.filler.reached(self._tail.let(live))
 
-    def _require_not_ahead(self, live: Vector) -> None:
-        for place, at in self._tail.filler.at.items():
-            if place in live and at > live[place] and place[0] not in self._transient:
-                raise RebuildFailed(
-                    f"the new generation is ahead of the live one at {place[0]}/{place[1]} ({at} and {live[place]}): "
-                    "they cannot be compared any more",
-                    remedy="Cancel it and order another rebuild.",
-                )
+    def _ahead(self, live: Vector) -> dict[Partition, int]:
+        """Where the new generation is ahead of the live one, and by how many offsets; both are compared at one vector only."""
+        return {
+            place: ahead
+            for place, ahead in behind(live, self._tail.filler.at).items()
+            if place in live and place[0] not in self._transient
+        }
+
+    def _wait_for_live(self, live: LiveGeneration, ahead: Mapping[Partition, int], still_s: float) -> None:
+        topic, number = min(ahead)
+        what = f"the new generation is {sum(ahead.values()):,} records ahead of generation {live.number}, first at {topic}/{number}"
+        if still_s > _STILL_S:
+            raise RebuildFailed(
+                f"{what}, and that one does not move: they cannot be compared",
+                remedy="Start a projector of the build that folds it, then resume: millstream projection resume "
+                f"{self._one.name}; if there is none any more, cancel it and order another.",
+            )
+        self._wait(f"{what}: it waits until that one has come up")
 
     def _record(self, connection: Connection) -> None:
         store.step(connection, self._watch.rebuild.id, Step.SWAP, reason="", eta_s=None, events_per_s=0.0)

@@ -3,6 +3,7 @@
 import threading
 import time
 import traceback
+from collections.abc import Collection
 from contextlib import ExitStack
 from typing import Final
 
@@ -26,8 +27,8 @@ from projections.rebuild import bulk, events, indexes, lock, store
 from projections.rebuild.closing import Closing, Verified, now, require_live
 from projections.rebuild.errors import LockLost, RebuildFailed, RebuildRefused, SomebodyElse, Stopped
 from projections.rebuild.filling import on_schema
-from projections.rebuild.holding import vector_of
-from projections.rebuild.judging import Found, Outcome, Wanted, judge
+from projections.rebuild.holding import folded_by, vector_of
+from projections.rebuild.judging import Found, Outcome, Shown, Wanted, judge
 from projections.rebuild.listing import carried, schemas_of
 from projections.rebuild.machine import TO_TAKE, RebuildState, Step
 from projections.rebuild.store import Rebuild
@@ -39,11 +40,13 @@ from projections.rebuild.vectors import (
     behind,
     ends_beside,
     named,
+    require_same_log,
     require_whole,
     starts,
     unnamed,
 )
 from projections.rebuild.watch import Report, Watch
+from projections.runner.checkpoint import Checkpoint
 from projections.runner.deriving import Deriving
 from projections.runner.failures import PROGRAM_LIMITS, TRANSIENT
 from schemas.errors import MillstreamError
@@ -168,11 +171,9 @@ class _Work:
 
     def _filled_and_swapped(self) -> Rebuild:
         self._build()
-        marks = self._marks()
-        rebuild = self._watch.rebuild
-        if rebuild.scratch:
-            return self._fill_past(marks)
-        self._fill_beside(marks)
+        if self._watch.rebuild.scratch:
+            return self._fill_past(self._marks())
+        marks = self._fill_beside()
         with ExitStack() as stack:
             tail = Tail(self._settings, self._engine, self._one, self._generation, marks, self._at())
             tail.start()
@@ -223,20 +224,23 @@ class _Work:
             Step.VERIFIED, reason=f"it shows what was on the log up to {until}", eta_s=0.0, events_per_s=0.0
         )
 
-    def _fill_beside(self, marks: Marks) -> None:
-        """Up to the live generation, anew until little is left."""
+    def _fill_beside(self) -> Marks:
+        """Up to the live generation, anew until little is left. Raises RebuildFailed where the log is not the one that it has read."""
         while True:
             with self._engine.connect() as connection:
                 live = require_live(connection, self._one.name)
-                ends = ends_beside(marks, vector_of(connection, live.schema_name))
+                folded = folded_by(connection, live.schema_name)
+            # The log is looked at behind the checkpoints: what they have passed is on it, if it is theirs.
+            marks = self._marks(folded)
+            ends = ends_beside(marks, {(one.topic, one.partition): one.next_offset for one in folded})
             self._aim(marks, ends)
             if sum(behind(self._at(), ends).values()) <= BULK_LEFT and self._at():
                 break
             self._fill(marks, ends)
-            marks = self._marks()
         self._watch.tick(self._at(), now=True)
         bulk.finish(self._settings, self._engine, self._one, self._generation)
         self._derive()
+        return marks
 
     def _derive(self) -> None:
         """Once for each key, all that was filled: the tail keeps it current from here on."""
@@ -293,6 +297,10 @@ class _Work:
                 swap=rebuild.swap,
                 accept=rebuild.accept,
                 by_a_person=rebuild.ordered_by != AUTOMATIC or rebuild.accepted_at is not None,
+                # What the row still says is what was found when somebody agreed.
+                shown=None
+                if rebuild.accepted_at is None
+                else Shown(different=rebuild.different, words=frozenset(rebuild.differences)),
             ),
         )
         match judgement.outcome:
@@ -353,9 +361,13 @@ class _Work:
         with self._engine.connect() as connection:
             return vector_of(connection, self._generation.schema_name)
 
-    def _marks(self) -> Marks:
+    def _marks(self, folded: Collection[Checkpoint] = ()) -> Marks:
+        """Of the log, which has to be the one that ``folded`` were read from."""
         with KafkaAdmin(self._settings) as admin:
-            return {topic.value: admin.watermarks(topic) for topic in self._one.topics}
+            marks = {topic.value: admin.watermarks(topic) for topic in self._one.topics}
+            ids = {topic: admin.topic_id(topic) for topic in marks} if folded else {}
+            require_same_log(folded, admin.cluster_id(), ids, marks)
+        return marks
 
 
 def tell(settings: Settings, engine: Engine, rebuild: Rebuild) -> None:

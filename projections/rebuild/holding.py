@@ -15,9 +15,12 @@ from sqlalchemy.exc import DBAPIError
 
 from infra.postgres.connect import lock_key
 from projections.generations import LiveGeneration
+from projections.projection import Derive
+from projections.rebuild.derived import older_keys, stop_deriving
 from projections.rebuild.errors import RebuildRefused
 from projections.rebuild.vectors import Partition, Vector
 from projections.runner import faults
+from projections.runner.checkpoint import Checkpoint
 from projections.runner.notify import CHANNEL
 
 LONGEST_HOLD_S: Final = 1.0
@@ -30,6 +33,9 @@ _HELD: Final = """
 select topic, partition, next_offset from "{schema}".checkpoints order by topic collate "C", partition for update
 """
 _PASSED: Final = 'select topic, partition, next_offset from "{schema}".checkpoints'
+_FOLDED: Final = """
+select topic, partition, cluster_id, topic_id, epoch, next_offset, last_offset, last_crc32 from "{schema}".checkpoints
+"""
 _SWAP: Final = """
 update runtime.generations
 set live_generation = :number, schema_name = :schema, version = :version, fingerprint = :fingerprint,
@@ -120,10 +126,12 @@ def lead(
     to: Target,
     reached: Callable[[Vector], bool],
     record: Callable[[Connection], None],
+    derive: Derive | None,
 ) -> Swapped | None:
     """Make ``to`` the generation that readers use, once it is nowhere behind ``live``; None when it did not come up in time.
 
-    ``reached`` is asked about the vector of the held live generation; ``record`` writes what else belongs to the transaction.
+    ``reached`` is asked about the vector of the held live generation; what ``derive`` says of both is asked behind it, with nobody
+    deriving any more in ``live``. ``record`` writes what else belongs to the transaction.
     The other one is marked to be kept current. Raises HoldLost; RebuildRefused when ``live`` is not live any more.
     """
 
@@ -136,6 +144,10 @@ def lead(
     with hold(engine, live.schema_name, lock, _PASSED if careless else _HELD) as held:
         if not careless and not held.wait(reached):
             return None
+        if derive is not None and not careless:
+            stop_deriving(held.connection, derive, live.schema_name)
+            if older_keys(held.connection, derive, live, to):
+                return None
         began_s = time.monotonic()
         values = {
             "projection": live.projection,
@@ -168,6 +180,12 @@ def lead(
 def vector_of(connection: Connection, schema: str) -> dict[Partition, int]:
     """Where a generation stands."""
     return _vector(connection, _PASSED.format(schema=schema))
+
+
+def folded_by(connection: Connection, schema: str) -> list[Checkpoint]:
+    """How far a generation has folded, and which log."""
+    rows = connection.execute(text(_FOLDED.format(schema=schema))).mappings()
+    return [msgspec.convert({**row, "topic_id": bytes(row["topic_id"])}, Checkpoint) for row in rows]
 
 
 def epochs_of(connection: Connection, schema: str) -> dict[Partition, int]:

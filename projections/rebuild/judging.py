@@ -31,12 +31,23 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     changed_by_hand: bool = False
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """What stood before whoever accepted: how many rows differed, and all that was said of protection, among other words."""
+
+    different: int
+    words: frozenset[str]
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What was ordered. ``by_a_person``: a person ordered it, or has agreed with what was found."""
+    """What was ordered. ``by_a_person``: a person ordered it, or has agreed with what was found.
+
+    ``shown``: what the agreement was about; None: it was given beforehand, to whatever would be found.
+    """
 
     swap: bool
     accept: bool
     by_a_person: bool
+    shown: Shown | None = None
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -48,6 +59,8 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 _EQUAL: Final = Judgement(Outcome.READY, "filled and compared: equal")
+_GROWN: Final = 2
+_FEW: Final = 100
 _PROTECTED: Final = "who may see what is not as in the live generation: see the differences, then accept"
 
 
@@ -59,7 +72,12 @@ def judge(found: Found, wanted: Wanted) -> Judgement:
             f"row security, policies or grants differ from the live generation's: {found.security[0]}",
             "Make them equal by hand, then resume the rebuild.",
         )
-    if found.security and (not wanted.accept or (found.changed_by_hand and not wanted.by_a_person)):
+    shown = wanted.shown
+    if found.security and (
+        not wanted.accept
+        or (found.changed_by_hand and not wanted.by_a_person)
+        or (shown is not None and not shown.words.issuperset(found.security))
+    ):
         return Judgement(Outcome.READY, _PROTECTED)
     equal = not found.different and not found.structure
     if not equal and not wanted.accept:
@@ -72,6 +90,18 @@ def judge(found: Found, wanted: Wanted) -> Judgement:
             f"{rows}, and both have the same fold: one of them is not what the log says",
             "Find out which (millstream verify); accept the new one only then.",
         )
+    if shown is not None and found.different > _most(found, shown.different):
+        return Judgement(
+            Outcome.READY,
+            f"{found.different:,} rows differ from generation {found.live_generation}, and {shown.different:,} when it was accepted: "
+            "see the differences, then accept again",
+        )
     if not wanted.swap:
         return _EQUAL if equal else Judgement(Outcome.READY, "filled, compared and accepted")
     return Judgement(Outcome.SWAP)
+
+
+def _most(found: Found, shown: int) -> int:
+    """Rows that may differ where so many were accepted. With the same fold none should; what differs because the fold does, grows
+    with every event that arrives until the agreement."""
+    return _GROWN * shown + _FEW if found.meant else shown

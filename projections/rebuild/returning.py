@@ -12,6 +12,8 @@ from infra.postgres.runtime import kept_generations
 from projections import people_views
 from projections.catalogue import projection as declared
 from projections.generations import Generation, LiveGeneration, NotProjected, fingerprint, live_generations
+from projections.projection import Derive
+from projections.rebuild.derived import older_keys
 from projections.rebuild.errors import RebuildRefused
 from projections.rebuild.holding import HoldLost, Swapped, Target, lead, vector_of
 from projections.rebuild.listing import carried
@@ -73,7 +75,7 @@ def rollback(engine: Engine, projection: str, *, ordered_by: str) -> RolledBack:
     Raises RebuildRefused (there is none, or nobody keeps it current, or it may be seen by others), NotProjected,
     UnknownProjection.
     """
-    declared(projection)
+    derive = declared(projection).derive
     _require_carried(engine, projection)
     for _ in range(_ATTEMPTS):
         with engine.connect() as connection:
@@ -86,7 +88,7 @@ def rollback(engine: Engine, projection: str, *, ordered_by: str) -> RolledBack:
                 remedy="Make grants and policies equal by hand, or rebuild.",
             )
         try:
-            done = lead(engine, live, target, _come_up(engine, target), _nothing)
+            done = lead(engine, live, target, _come_up(engine, live, target, derive), _nothing, derive)
         except HoldLost:
             done = None
         if done is not None:
@@ -182,10 +184,14 @@ def _require_close(connection: Connection, projection: str, live: LiveGeneration
         )
 
 
-def _come_up(engine: Engine, target: Target) -> Callable[[Vector], bool]:
-    def reached(live: Vector) -> bool:
+def _come_up(
+    engine: Engine, live: LiveGeneration, target: Target, derive: Derive | None
+) -> Callable[[Vector], bool]:
+    def reached(vector: Vector) -> bool:
         with engine.connect() as connection:
-            return not behind(vector_of(connection, target.schema_name), live)
+            if behind(vector_of(connection, target.schema_name), vector):
+                return False
+            return derive is None or not older_keys(connection, derive, live, target)
 
     return reached
 

@@ -7,6 +7,9 @@ import msgspec
 
 from infra.kafka.admin import Watermarks
 from projections.rebuild.errors import RebuildFailed
+from projections.runner import identity
+from projections.runner.checkpoint import Checkpoint
+from projections.runner.errors import LogMismatch, LogTruncated
 
 Partition = tuple[str, int]
 """(topic, partition)."""
@@ -44,6 +47,25 @@ def require_whole(marks: Marks, transient: Collection[str], begun: Vector) -> No
                 f"LOG_TRUNCATED: {topic}/{number} begins at {start}: what came before is lost, so the rows cannot be made again",
                 remedy=RESTORE,
             )
+
+
+def require_same_log(
+    folded: Collection[Checkpoint], cluster_id: str, topic_ids: Mapping[str, bytes], marks: Marks
+) -> None:
+    """Raises RebuildFailed (LOG_MISMATCH) where the log is not the one that ``folded``, read before it, were read from.
+
+    What is filled from it could never stand where they stand. Topics that are not read any more are passed over.
+    """
+    for one in folded:
+        at = marks.get(one.topic, {}).get(one.partition)
+        if at is None:
+            continue
+        try:
+            identity.check(one, cluster_id, topic_ids[one.topic], at, one.last_crc32)
+        except LogMismatch as error:
+            raise RebuildFailed(f"LOG_MISMATCH: {error}", remedy=error.remedy) from error
+        except LogTruncated:  # refused where it matters (require_whole)
+            continue
 
 
 def ends_beside(marks: Marks, live: Vector) -> dict[Partition, int]:

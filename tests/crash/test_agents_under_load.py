@@ -144,14 +144,18 @@ def test_the_broker_killed_while_agents_work(
     settings: Settings, work: Work, reader: Reader, own_stack: StackUnderTest
 ) -> None:
     servers = Servers(own_stack.home)
+    open_without_it = 0
     with start_worker(settings, "heads") as heads, start_worker(settings, "hands") as hands:
         ready(heads)
         ready(hands)
-        for wait_s in moments(0.0, 1.0):
+        for wait_s in moments(0.0, 0.5):
             ask(work, 1)
+            eventually(lambda: work.open_jobs(reader), "something to do", timeout_s=120, poll_s=0.01)
             time.sleep(wait_s)
             killed = servers.kill("kafka")
+            open_without_it += work.open_jobs(reader)
             assert servers.back("kafka", killed) != killed
+        assert open_without_it > 0, "it died with work to do"
         work.wait_done(reader)
         assert (heads.terminate(), hands.terminate()) == (0, 0)
     assert whole(settings, work, reader) == []
@@ -166,6 +170,7 @@ def test_a_worker_paused_past_its_lease_is_succeeded_and_ends_when_it_wakes(
         ask(work)
         eventually(lambda: work.open_jobs(reader), "something to do", timeout_s=60, poll_s=0.01)
         first.process.send_signal(signal.SIGSTOP)
+        assert work.open_jobs(reader) > 0, "it was paused with work to do"
         with start_worker(settings, "hands") as second:
             ready(second)
             ask(work)

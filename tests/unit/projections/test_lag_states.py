@@ -1,20 +1,37 @@
 """The truth table of the states: series of samples as somebody would draw them, and what is to be thought of each.
 
-A series is written as offsets read and ends of the log, one column for each look. The same ``evaluate`` judges the samples of the
-running system (``tests/integration/projections/lag`` makes each state happen there).
+A series is written as offsets read and ends of the log, a column for each ten seconds. The policies are those of the product, and
+looks are as far apart as its sampler's: a little more than it waits. The same ``evaluate`` judges the samples of the running
+system (``tests/integration/projections/lag`` makes each state happen there).
 """
 
+from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
 
-from projections.lag.states import ALARMS, SEVERITY, Evaluated, Policy, Sample, State, evaluate, worst
-
-POLICY = Policy(
-    window_s=60.0, floor_records=100, floor_s=10.0, stall_after_s=60.0, stop_after_s=30.0, expiring_share=0.2
+from projections.lag.report import POLICIES, policies_for
+from projections.lag.states import (
+    AGENT_POLICY,
+    ALARMS,
+    PROJECTION_POLICY,
+    SEVERITY,
+    Evaluated,
+    Policy,
+    PolicyRefused,
+    Sample,
+    State,
+    evaluate,
+    worst,
 )
+
+POLICY = PROJECTION_POLICY
+LOOK_S = 5.004
+"""From one look to the next: what the sampler waits, and what its own work around it takes."""
+TWO_LOOKS_S = 2 * LOOK_S
+SHIPPED = sorted(set(POLICIES.values()), key=lambda policy: policy.window_s)
 T0 = 1_800_000_000.0
 NONE = -1
 """In the row of offsets: nothing was ever committed."""
@@ -22,7 +39,7 @@ OUTDATED = "built by another version; nobody folds it; order a rebuild: millstre
 
 
 class Case(NamedTuple):
-    """``offsets`` and ``ends``: a column is a look, ``every`` seconds apart. ``age``: of the oldest unread record at the last look."""
+    """``offsets`` and ``ends``: columns are ``every`` seconds apart. ``age``: of the oldest unread record at the last look."""
 
     name: str
     offsets: Sequence[int]
@@ -30,7 +47,7 @@ class Case(NamedTuple):
     state: State
     says: str
     age: float | None = None
-    every: float = 10.0
+    every: float = TWO_LOOKS_S
     start: int = 0
     readers: int | None = 1
     declared: State | None = None
@@ -70,7 +87,7 @@ TABLE = [
     # --- went back
     Case("went back",                    [50, 60, 20, 30],                [60, 70, 80, 90],                State.REWIND, "from 60 to 20"),
     Case("went back, and is at 0 again", [50, 60, 20, 70],                [50, 60, 70, 70],                State.REWIND, "10 s ago"),
-    Case("went back long ago",           [60, 20, 30, 40, 50, 60, 70, 80, 90], [90] * 9,                   State.OK,   "caught up"),
+    Case("went back long ago",           [60, 20, 30, 40, 50, 60, 70, 80, 90, 90, 90], [90] * 11,          State.OK,   "caught up"),
     # --- has not begun
     Case("never committed, nothing there", [NONE],                        [0],                             State.EMPTY, "nothing is on the log"),
     Case("never committed",              [NONE] * 7,                      [5] * 7,                         State.EMPTY, "5 records on the log"),
@@ -94,7 +111,7 @@ TABLE = [
     Case("seen for a while",             [7] * 3,                         [900] * 3,                       State.UNKNOWN, "looked at for 20 s", age=100.0),
     Case("moves, no trend yet",          [7, 10],                         [900, 990],                      State.UNKNOWN, "too short for a trend", age=100.0),
     # --- the five well-known false alarms
-    Case("#38: slow topic, lag 0, was STOP",     [70] * 7,                [70] * 7,                        State.OK,   "caught up", every=10.0),
+    Case("#38: slow topic, lag 0, was STOP",     [70] * 7,                [70] * 7,                        State.OK,   "caught up"),
     Case("#123: idle for hours, was STOP",       [70] * 8,                [70] * 8,                        State.OK,   "caught up", every=3600.0),
     Case("#223: a lag of 200, was WARN",         [0, 100, 200, 300, 400, 500, 600],
                                                  [110, 225, 340, 455, 570, 685, 800],                      State.OK,   "200 records", age=1.5),
@@ -106,11 +123,13 @@ TABLE = [
 # fmt: on
 
 
-def samples(case: Case, shift_s: float = 0.0) -> list[Sample]:
-    last_s = T0 + (len(case.offsets) - 1) * case.every + shift_s
+def samples(case: Case, shift_s: float = 0.0, looks: int = 1) -> list[Sample]:
+    """``looks`` at each column, the first when it has just come to be so."""
+    last = len(case.offsets) - 1
+    last_s = T0 + last * case.every + shift_s
     return [
         Sample(
-            at_s=T0 + number * case.every + shift_s,
+            at_s=T0 + (number + look / looks) * case.every + shift_s,
             next_offset=None if offset == NONE else offset,
             start=case.start,
             end=end,
@@ -123,12 +142,14 @@ def samples(case: Case, shift_s: float = 0.0) -> list[Sample]:
             retention_s=case.retention,
         )
         for number, (offset, end) in enumerate(zip(case.offsets, case.ends, strict=True))
+        for look in range(looks if number < last else 1)
     ]
 
 
+@pytest.mark.parametrize("looks", [1, 2])
 @pytest.mark.parametrize("case", TABLE, ids=[case.name for case in TABLE])
-def test_the_table(case: Case) -> None:
-    found = evaluate(samples(case), POLICY)
+def test_the_table(case: Case, looks: int) -> None:
+    found = evaluate(samples(case, looks=looks), POLICY)
     assert found.state is case.state, found.reason
     assert case.says in found.reason
 
@@ -150,20 +171,95 @@ def test_nothing_is_ever_wrong_at_lag_zero(looks: int, readers: int | None) -> N
         assert evaluate(samples(idle), POLICY).state is State.OK
 
 
-def test_nothing_waits_longer_than_the_policy_says_before_it_is_called_stalled() -> None:
-    """And not shorter: one look less, and it is no alarm."""
-    found = [
-        evaluate(samples(Case("", [5] + [7] * n, [9] * (n + 1), State.OK, "", age=10.0 * n)), POLICY).state
-        for n in range(1, 9)
-    ]
-    assert found.index(State.STALL) == 6, "the seventh look is 60 s after the first that did not move"
-    assert not ALARMS & set(found[:6])
+def _history(policy: Policy, every: float, *, readers: int, moved: bool) -> list[tuple[float, State]]:
+    """How one partition is judged that does not move, for several windows: (seconds since it stands still, state).
+
+    ``moved``: it had moved before, and something waits only since it stands.
+    """
+    seen: deque[Sample] = deque(maxlen=int(2 * policy.window_s / every) + 2)
+    found = []
+    if moved:
+        seen.append(Sample(at_s=T0 - every, next_offset=9, start=0, end=9, readers=readers))
+    for look in range(int(3 * policy.window_s / every) + 2):
+        at_s = T0 + look * every
+        seen.append(Sample(at_s=at_s, next_offset=10, start=0, end=500, appended_s=T0, readers=readers))
+        found.append((at_s - T0, evaluate(list(seen), policy).state))
+    return found
+
+
+@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize("every", [2.003, 5.0, LOOK_S, 7.3, 24.9])
+@pytest.mark.parametrize("policy", SHIPPED)
+def test_what_stands_still_is_stalled_once_it_has_stood_so_long_and_for_as_long_as_it_stands(
+    policy: Policy, every: float, moved: bool
+) -> None:
+    found = _history(policy, every, readers=1, moved=moved)
+    first_s = next(at_s for at_s, state in found if state is State.STALL)
+    assert policy.stall_after_s <= first_s < policy.stall_after_s + every + 1e-3
+    assert not ALARMS & {state for at_s, state in found if at_s < first_s}
+    assert {state for at_s, state in found if at_s >= first_s} == {State.STALL}
+
+
+@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize("every", [LOOK_S, 24.9])
+@pytest.mark.parametrize("policy", SHIPPED)
+def test_what_nobody_reads_is_stopped_likewise(policy: Policy, every: float, moved: bool) -> None:
+    found = _history(policy, every, readers=0, moved=moved)
+    first_s = next(at_s for at_s, state in found if state is State.STOP)
+    assert policy.stop_after_s <= first_s < policy.stop_after_s + every + 1e-3
+    assert not ALARMS & {state for at_s, state in found if at_s < first_s}
+    assert {state for at_s, state in found if at_s >= first_s} == {State.STOP}
+
+
+@pytest.mark.parametrize("interval_s", [2.0, 5.0, 30.0, 600.0])
+def test_however_rarely_somebody_looks_the_alarm_comes(interval_s: float) -> None:
+    for policy in policies_for(interval_s).values():
+        found = _history(policy, interval_s + 0.004, readers=1, moved=False)
+        first_s = next(at_s for at_s, state in found if state is State.STALL)
+        assert first_s < policy.stall_after_s + 2 * interval_s
+        assert {state for at_s, state in found if at_s >= first_s} == {State.STALL}
+
+
+def test_looks_as_often_as_shipped_leave_the_shipped_windows() -> None:
+    assert policies_for(5.0) == POLICIES
+    assert policies_for(1.0) == POLICIES
+    assert (PROJECTION_POLICY.window_s, AGENT_POLICY.window_s) == (90.0, 330.0), "docs/lag.md says so"
+
+
+@pytest.mark.parametrize(
+    ("window_s", "stall_after_s", "stop_after_s"),
+    [(60.0, 60.0, 30.0), (70.0, 60.0, 30.0), (70.0, 30.0, 60.0)],
+)
+def test_a_window_that_could_not_hold_what_is_to_be_seen_in_it_is_refused(
+    window_s: float, stall_after_s: float, stop_after_s: float
+) -> None:
+    with pytest.raises(PolicyRefused, match=f"a window of {window_s:g} s") as refused:
+        Policy(window_s=window_s, stall_after_s=stall_after_s, stop_after_s=stop_after_s, interval_s=5.0)
+    assert refused.value.remedy == "Let window_s be more than 70 s."
 
 
 def test_old_samples_do_not_count() -> None:
     case = Case("", [60, 20, 30, 40, 50, 60, 70], [90] * 7, State.OK, "", age=1.0)
     assert evaluate(samples(case), POLICY).state is State.REWIND
     assert evaluate(samples(case)[1:], POLICY).state is State.OK
+
+
+@pytest.mark.parametrize("policy", SHIPPED)
+def test_a_way_back_is_told_as_long_as_the_window_is(policy: Policy) -> None:
+    seen = [
+        Sample(at_s=T0 + look * LOOK_S, next_offset=60 + look, start=0, end=999, appended_s=T0)
+        for look in range(3)
+    ]
+    told_s = []
+    for look in range(3, int(2 * policy.window_s / LOOK_S)):
+        at_s = T0 + look * LOOK_S
+        seen.append(Sample(at_s=at_s, next_offset=20 + look, start=0, end=999, appended_s=at_s))
+        if evaluate(seen, policy).state is State.REWIND:
+            told_s.append(at_s)
+    assert policy.window_s - 2 * LOOK_S < told_s[-1] - told_s[0] <= policy.window_s
+    assert told_s[-1] - told_s[0] > 60.0, (
+        "at least one evaluation of the alert rules (infra/prometheus) sees it"
+    )
 
 
 def test_without_samples_nothing_is_known() -> None:

@@ -20,7 +20,9 @@ from projections.lag.states import Policy, State
 from projections.lag.store import lag_report
 from tests.support.system import eventually
 
-QUICK: Final = Policy(window_s=4.0, floor_records=20, floor_s=0.5, stall_after_s=2.0, stop_after_s=1.0)
+QUICK: Final = Policy(
+    window_s=4.0, floor_records=20, floor_s=0.5, stall_after_s=2.0, stop_after_s=1.0, interval_s=0.5
+)
 POLICIES: Final = dict.fromkeys(Kind, QUICK)
 POISON: Final = b"x"
 DAY_MS: Final = 86_400_000

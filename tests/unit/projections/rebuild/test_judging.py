@@ -1,8 +1,9 @@
 """What a comparison leads to, as a table."""
 
 import pytest
+from msgspec.structs import replace
 
-from projections.rebuild.judging import Found, Outcome, Wanted, judge
+from projections.rebuild.judging import Found, Outcome, Shown, Wanted, judge
 
 EQUAL = Found(live_generation=3, live_version=1, meant=False, different=0)
 BUG = Found(live_generation=3, live_version=1, meant=False, different=2)
@@ -24,6 +25,16 @@ BY_ITSELF = Wanted(swap=True, accept=True, by_a_person=False)
 NO_SWAP = Wanted(swap=False, accept=False, by_a_person=True)
 
 
+def shown(different: int, *words: str) -> Wanted:
+    """Somebody has agreed with what was found before."""
+    return Wanted(
+        swap=True,
+        accept=True,
+        by_a_person=True,
+        shown=Shown(different=different, words=frozenset(words)),
+    )
+
+
 @pytest.mark.parametrize(
     ("found", "wanted", "outcome", "reason"),
     [
@@ -43,6 +54,14 @@ NO_SWAP = Wanted(swap=False, accept=False, by_a_person=True)
         (CODE_GRANTS, BY_ITSELF, Outcome.SWAP, ""),
         (BY_HAND, BY_ITSELF, Outcome.READY, "who may see what"),
         (BY_HAND, ACCEPTED, Outcome.SWAP, ""),
+        (BUG, shown(2), Outcome.SWAP, ""),
+        (BUG, shown(1), Outcome.READY, "2 rows differ from generation 3, and 1 when it was accepted"),
+        (EQUAL, shown(1), Outcome.SWAP, ""),
+        (MEANT, shown(1), Outcome.SWAP, ""),
+        (replace(MEANT, different=300), shown(100), Outcome.SWAP, ""),
+        (replace(MEANT, different=301), shown(100), Outcome.READY, "accept again"),
+        (BY_HAND, shown(0, "select on t", "and more"), Outcome.SWAP, ""),
+        (BY_HAND, shown(0, "update on t"), Outcome.READY, "who may see what"),
     ],
 )
 def test_every_case(found: Found, wanted: Wanted, outcome: Outcome, reason: str) -> None:

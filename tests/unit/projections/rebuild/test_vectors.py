@@ -12,12 +12,14 @@ from projections.rebuild.vectors import (
     ends_beside,
     named,
     progress,
+    require_same_log,
     require_whole,
     same,
     share,
     unnamed,
 )
 from projections.rebuild.watch import Rate
+from projections.runner.checkpoint import Checkpoint
 
 MARKS = {"a": {0: Watermarks(0, 10), 1: Watermarks(0, 4)}, "new": {0: Watermarks(2, 7)}}
 
@@ -25,6 +27,34 @@ MARKS = {"a": {0: Watermarks(0, 10), 1: Watermarks(0, 4)}, "new": {0: Watermarks
 def test_it_is_filled_up_to_the_live_generation_and_no_further() -> None:
     assert ends_beside(MARKS, {("a", 0): 6, ("a", 1): 4}) == {("a", 0): 6, ("a", 1): 4, ("new", 0): 7}
     assert ends_beside(MARKS, {("a", 0): 6})[("a", 1)] == 0, "a partition that it has not begun"
+
+
+def _folded(next_offset: int, *, topic_id: bytes = b"a", start: str = "a") -> Checkpoint:
+    return Checkpoint(
+        topic=start,
+        partition=0,
+        cluster_id="c",
+        topic_id=topic_id,
+        epoch=1,
+        next_offset=next_offset,
+        last_offset=next_offset - 1,
+        last_crc32=7,
+    )
+
+
+def test_beside_a_generation_of_another_log_none_is_filled() -> None:
+    ids = {"a": b"a", "new": b"n"}
+    require_same_log([_folded(10), _folded(99, start="read no more")], "c", ids, MARKS)
+    with pytest.raises(RebuildFailed, match=r"LOG_MISMATCH: a/0 ends at 10, and 11 was") as refused:
+        require_same_log([_folded(11)], "c", ids, MARKS)
+    assert refused.value.remedy
+    with pytest.raises(RebuildFailed, match="LOG_MISMATCH: a/0 is another topic"):
+        require_same_log([_folded(5, topic_id=b"b")], "c", ids, MARKS)
+    with pytest.raises(RebuildFailed, match="LOG_MISMATCH: a/0 is another topic"):
+        require_same_log([_folded(5)], "another cluster", ids, MARKS)
+    require_same_log(
+        [_folded(1, topic_id=b"n", start="new")], "c", ids, MARKS
+    )  # cut: refused where it matters
 
 
 def test_progress_counts_what_is_read_and_nothing_twice() -> None:
