@@ -17,7 +17,7 @@ from api.web.asking import PageContext, ask, shown
 from api.web.drawing import NOW, Cells, breakdown, chart_data, checks, table_rows
 from api.web.live_pages import digest
 from api.web.model import Cell, Insight, Point
-from api.web.outcomes import outcome_page
+from api.web.outcomes import outcome_page, who_asks
 from api.web.past import generations_of, past
 from api.web.rendering import page, render, see_other
 from api.web.templating import iso
@@ -133,8 +133,9 @@ def _missing(request: Request) -> Response:
             title="Accepted, not visible yet",
             lines=("The insight is on the log. This page shows it as soon as it is applied.",),
             refresh_s=_STILL_COMING_S,
+            **who_asks(request.scope),
         )
-    return outcome_page(404)
+    return outcome_page(404, **who_asks(request.scope))
 
 
 def _selected(request: Request, view: Insight) -> datetime | None:

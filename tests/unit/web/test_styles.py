@@ -4,7 +4,7 @@ import re
 
 from starlette.testclient import TestClient
 
-from api.web import STATIC, TEMPLATES
+from api.web import STATIC
 
 
 def test_no_word_of_a_state_is_the_name_of_a_block() -> None:
