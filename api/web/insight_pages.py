@@ -15,6 +15,7 @@ from api.graphql.ids import insight_node_id
 from api.web.answers import AsOf, CellsAnswer, InsightAnswer, InsightsAnswer, View, cells, freshness, insight
 from api.web.asking import PageContext, ask, shown
 from api.web.drawing import NOW, Cells, breakdown, chart_data, checks, table_rows
+from api.web.faults import faults
 from api.web.live_pages import digest
 from api.web.model import Cell, Insight, Point
 from api.web.outcomes import outcome_page, who_asks
@@ -79,6 +80,7 @@ def routes(context: PageContext) -> list[BaseRoute]:
             checks=checks(view, rows),
             rows=table_rows(view),
             chart=chart_data(view, counted, selected),
+            faults=faults(view, counted),
             known=known,
             next_point=None if view.without_scope else view.next_frame(datetime.now(UTC)),
             shown=shown("insight", variables, generations_of(request)),
@@ -154,7 +156,8 @@ def _selected(request: Request, view: Insight) -> datetime | None:
 async def _cells(context: PageContext, request: Request, view: Insight, selected: datetime | None) -> Cells:
     times: set[str | None] = {None}
     if view.progress.planned > _CELLS_IN_PAGE:
-        times = set() if selected is None else _counted_at(view, selected)
+        at_fault = view.newest_incomplete if selected is None else selected
+        times = set() if at_fault is None else _counted_at(view, at_fault)
     found: dict[tuple[str, datetime], Sequence[Cell]] = {}
     for at in times:
         variables = {"id": insight_node_id(request.path_params["id"]), "at": at}
