@@ -27,6 +27,7 @@ PAGE_SIZE = 25
 _CELLS_IN_PAGE = 4_000
 """Up to so many cells the hover of every point knows its commit; beyond, only the chosen frame is asked for."""
 _STILL_COMING_S = 2
+_SHOWN_CHARACTERS = 80
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -76,6 +77,7 @@ def routes(context: PageContext) -> list[BaseRoute]:
             freshness=freshness(as_of),
             past=past(generations_of(request), as_of),
             selected=selected,
+            no_frame="" if selected else request.query_params.get("at", "")[:_SHOWN_CHARACTERS],
             cells=rows,
             checks=checks(view, rows),
             rows=table_rows(view),

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import msgspec
+from starlette.testclient import TestClient
 
 from api.web.answers import View, insight
 from api.web.faults import NAMED, faults
@@ -46,3 +47,9 @@ def test_of_many_the_first_are_named() -> None:
     cells = {("s", _AT): [_cell(f"r{number}", "clone-error") for number in range(NAMED + 3)]}
     (found,) = faults(_insight(), cells)
     assert (found.repositories, found.more) == (("r0", "r1", "r2", "r3", "r4"), 3)
+
+
+def test_a_frame_that_there_is_not_is_told_so(client: TestClient) -> None:
+    page = client.get("/insights/1?at=<foo>").text
+    assert "This insight has no point at &lt;foo&gt;" in page
+    assert 'id="no-frame"' not in client.get("/insights/1").text
