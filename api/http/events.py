@@ -16,7 +16,7 @@ import orjson
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from api.auth.guard import current_user
@@ -27,7 +27,7 @@ from api.http.bodies import body_of
 from api.http.events_input import NotRead, Received, completed, explained, is_internal, received
 from api.http.events_permitted import not_permitted
 from api.http.idempotency import KeyRefused, idempotency_key
-from api.http.refusals import event_errors
+from api.http.refusals import event_errors, wants_page
 from api.recent import Recent
 from infra.kafka.errors import KafkaError
 from infra.metrics import EVENTS_REFUSED
@@ -72,6 +72,8 @@ class EventsEndpoint:
         try:
             if request.method == "POST":
                 return await self._publish(request, user)
+            if not request.query_params and wants_page(request.scope):
+                return RedirectResponse(f"{PATH}/", status_code=303)
             return await self._look_up(request, user)
         except NotRead as error:
             EVENTS_REFUSED.labels(type="unknown").inc()

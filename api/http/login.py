@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from api.auth.guard import current_user
 from api.auth.login_links import LOGIN_PATH, local_path, take_login_token
 from api.context import AppContext
 from api.http.refusals import refusal
@@ -19,6 +20,14 @@ def routes(context: AppContext) -> list[BaseRoute]:
         token = request.query_params.get("token", "")
         if request.method == "HEAD":
             return Response()
+        if not token and "ended" in request.query_params and current_user(request) is None:
+            return outcome_page(
+                200,
+                title="You are logged out",
+                lines=("The session of this browser has ended. This command prints a link that begins one.",),
+                command=_COMMAND,
+                actions=(),
+            )
         if not token:
             return refusal(
                 request.scope,
@@ -47,7 +56,7 @@ def routes(context: AppContext) -> list[BaseRoute]:
         return response
 
     async def logout(request: Request) -> Response:
-        response = RedirectResponse(LOGIN_PATH, status_code=303)
+        response = RedirectResponse(f"{LOGIN_PATH}?ended=1", status_code=303)
         response.headers["set-cookie"] = context.sessions.end(secure=request.url.scheme == "https")
         return response
 

@@ -24,11 +24,11 @@ _REMEDIES: Final = {
 def refusal(scope: Scope, status: int, code: str, message: str, *, command: str = "") -> Response:
     """An answer with ``status``; programs get ``errors[0].extensions.code``, browsers a page."""
     # Here, not above: pages need the guard, and the guard needs this module.
-    from api.web.outcomes import outcome_page
+    from api.web.outcomes import outcome_page, who_asks
 
     if wants_page(scope):
         lines = () if status == 404 else (message,)  # the page has better words for it than the framework
-        return outcome_page(status, lines=lines, command=command)
+        return outcome_page(status, lines=lines, command=command, **who_asks(scope))
     if scope["path"] == EVENTS_PATH:
         return event_errors(status, code, message, _REMEDIES.get(code, ""))
     return json_errors(status, code, message)

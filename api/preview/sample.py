@@ -45,9 +45,10 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a preview. ``values`` are of all covered repositories: scaled where ``counted`` < ``covered``.
+    """One line of a preview. ``values``: of what was counted, scaled by ``share`` to what was left out for want of time.
 
-    None where nothing was counted. ``complete`` is False where a count of the sample is a lower bound.
+    Nothing is made up for repositories without a clone, or that git cannot read. None where nothing was counted.
+    ``complete`` is False where a count of the sample is a lower bound.
     """
 
     series: int
@@ -56,10 +57,11 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     complete: tuple[bool, ...]
     covered: int
     counted: int
+    share: float = 1.0
 
     @property
     def is_estimate(self) -> bool:
-        return self.counted < self.covered
+        return self.share > 1.0
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,10 +132,11 @@ def estimate_of(
 def _lines(number: int, one: SeriesDefinition, covered: int, sample: Sample, frames: int) -> list[Line]:
     key = str(number)
     results = [counted.result for counted in sample.counted if number in counted.place.series]
+    known = covered - sample.not_here - sample.unreadable
+    share = max(1.0, known / len(results)) if results else 1.0
     complete = tuple(all(result.cells[key][frame].complete for result in results) for frame in range(frames))
 
     def line(label: str, values: Sequence[int]) -> Line:
-        share = covered / len(results) if results else 0.0
         return Line(
             series=number,
             label=label,
@@ -141,6 +144,7 @@ def _lines(number: int, one: SeriesDefinition, covered: int, sample: Sample, fra
             complete=complete,
             covered=covered,
             counted=len(results),
+            share=share,
         )
 
     if one.kind is SeriesKind.SEARCH:

@@ -1,5 +1,6 @@
 """What somebody looks for: an event by its id, or whatever lies at a position. Pure."""
 
+import re
 from typing import Final
 
 import msgspec
@@ -9,6 +10,8 @@ from schemas.errors import MillstreamError
 from schemas.topics import Topic
 
 MAX_ID_CHARACTERS: Final = 1_024
+_OF_OURS: Final = re.compile(r"millstream\.[a-z._-]+/\d+@\d+")
+"""What can only be meant as a position, whether there is such a topic or not."""
 _TOPICS: Final = frozenset(topic.value for topic in Topic)
 
 
@@ -54,7 +57,7 @@ def asked(event_id: str | None = None, source: str | None = None, position: str 
 def from_text(text: str, source: str | None = None) -> Asked:
     """One text that is a position on a topic of ours, or else an id. Raises NotAsked."""
     place = text.rpartition("@")[0].rpartition("/")[0]
-    if source is None and place in _TOPICS:
+    if source is None and (place in _TOPICS or _OF_OURS.fullmatch(text)):
         return asked(position=text)
     return asked(event_id=text, source=source)
 

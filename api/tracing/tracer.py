@@ -69,6 +69,7 @@ def status_of(connection: Connection, asked: Asked) -> Trace:
     if known is None:
         return Trace(asked=str(asked), found=False, words=words.never_came(asked, INDEX_DAYS, None)[:1])
     newest = known.newest
+    newest = next((one for one in known.publications if one.position == newest.verdict.of), newest)
     return Trace(
         asked=str(asked),
         found=True,
@@ -104,7 +105,7 @@ def _at(admin: KafkaAdmin, log: LoggedEvents, position: Position) -> _Found | No
 
 
 def _with_id(snapshot: Snapshot, log: LoggedEvents, asked: Asked) -> _Found | None:
-    """The newest record with this id, from this source where it was named."""
+    """The newest record with this id, from this source where it was named; where it only repeats one, the one that counted."""
     if asked.id is None or INDEX not in snapshot.generations:
         return None
     every = said_with(snapshot.connection, asked.id, SOURCES_AT_MOST)
@@ -112,6 +113,8 @@ def _with_id(snapshot: Snapshot, log: LoggedEvents, asked: Asked) -> _Found | No
     if not rows:
         return None
     newest = rows[-1]
+    judged = verdict(snapshot.connection, newest.position, (newest.source, newest.event_id))
+    newest = next((one for one in rows if one.position == judged.of), newest)
     record = log.record(newest.position)
     return _Found(
         position=newest.position,
@@ -139,14 +142,20 @@ def _traced(snapshot: Snapshot, admin: KafkaAdmin, asked: Asked, found: _Found, 
         connection, snapshot.generations, position, None if look is None else look.reading, judged
     )
     groups = group_passages(admin, position)
-    caused = chain.effects(connection, found.id, position, bounds) if found.id and indexed else None
+    counted = judged.of or position
+    repeats = [
+        one.position
+        for one in (known.publications if known is not None else ())
+        if one.verdict.of == position
+    ]
+    caused = chain.effects(connection, found.id, counted, bounds) if found.id and indexed else None
     counts = chain.effect_counts(connection, found.id) if found.id and indexed else []
     aggregates = {text for text in (found.subject, look.key if look is not None else None) if text}
     due = owed(connection, set(snapshot.generations), position, found.id, aggregates)
     return Trace(
         asked=str(asked),
         found=True,
-        words=words.in_words(position, appended_at, look, judged, passed, groups, counts, due.due),
+        words=words.in_words(position, appended_at, look, judged, passed, groups, counts, due.due, repeats),
         id=found.id,
         source=found.source,
         type=found.type,

@@ -62,16 +62,30 @@ def in_words(
     groups: Sequence[GroupPassage],
     counts: Sequence[Counted],
     owed: Sequence[Due],
+    repeats: Sequence[Position] = (),
 ) -> list[str]:
-    """What became of an event."""
+    """What became of an event. ``repeats``: where it came again, and was known."""
     lines = [_received(position, appended_at, look), _reading(look), verdict_in_words(verdict)]
+    if len(repeats) == 1:
+        lines.append(f"It was published again at {repeats[0]}: that changed nothing.")
+    elif repeats:
+        lines.append(
+            f"It was published {len(repeats)} times more, the last time at {repeats[-1]}: that changed nothing."
+        )
     lines += _passed(passages)
     lines += [f"The group {one.group} has not passed it yet." for one in groups if not one.passed]
     if counts:
         total = sum(one.count for one in counts)
         least = "at least " if any(one.at_least for one in counts) else ""
         parts = ", ".join(f"{one.count:,} {one.type}" for one in counts)
-        lines.append(f"It caused {least}{total:,} {'event' if total == 1 else 'events'}: {parts}.")
+        events = "event" if total == 1 else "events"
+        if verdict.of is not None:
+            was = "was" if total == 1 else "were"
+            lines.append(
+                f"{least.capitalize()}{total:,} {events} {was} caused by its first publication, {verdict.of}: {parts}."
+            )
+        else:
+            lines.append(f"It caused {least}{total:,} {events}: {parts}.")
     elif look is not None and look.id is not None:
         lines.append("No event names it as its cause.")
     lines += [one.message for one in owed if one.of_this]

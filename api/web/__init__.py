@@ -7,6 +7,7 @@ refusals and faults look. Static files lie in ``STATIC``, templates in ``TEMPLAT
 from starlette.routing import BaseRoute
 
 from api.web import (
+    account_page,
     control_pages,
     create_page,
     dead_letter_pages,
@@ -47,6 +48,7 @@ def routes(context: PageContext) -> list[BaseRoute]:
         *graph_pages.routes(context),
         *upload_pages.routes(context),
         *user_pages.routes(context),
+        *account_page.routes(context),
         *monitor_edit_pages.routes(context),
         *monitor_pages.routes(context),
     ]

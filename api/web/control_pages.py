@@ -11,7 +11,7 @@ from api.web.answers import InsightAnswer, insight
 from api.web.asking import Asked, PageContext, ask
 from api.web.backfill import ACTIONS, CANCEL, DELETE, Action
 from api.web.model import Insight
-from api.web.outcomes import outcome_page
+from api.web.outcomes import outcome_page, who_asks
 from api.web.rendering import page, render, see_other
 
 
@@ -53,7 +53,7 @@ def routes(context: PageContext) -> list[BaseRoute]:
             raise HTTPException(404)
         view = await _view(context, request)
         if view is None:
-            return outcome_page(404)
+            return outcome_page(404, **who_asks(request.scope))
         return render(
             context,
             request,

@@ -11,7 +11,18 @@ from starlette.routing import BaseRoute, Route
 
 from api.commands.dead_letters import NAMES
 from api.web.asking import Asked, PageContext, ask, shown
-from api.web.dead_letters import PATH, ListAnswer, Order, OrderAnswer, Record, RecordAnswer, filter_of
+from api.web.dead_letters import (
+    PATH,
+    ListAnswer,
+    Order,
+    OrderAnswer,
+    Record,
+    RecordAnswer,
+    dropped_together,
+    filter_of,
+    merged,
+    rows_of,
+)
 from api.web.rendering import page, render
 
 _SHOWN_AS_WORDS: Final = frozenset({"REFUSED", "INVALID_INPUT", "ACCEPTED_NOT_YET_VISIBLE", "REJECTED"})
@@ -41,6 +52,9 @@ def routes(context: PageContext) -> list[BaseRoute]:
             title="Dead letters",
             here="operations",
             found=found.dead_letters,
+            records=rows_of(found.dead_letters.nodes),
+            redrivable=any(one.quarantined for one in found.dead_letters.nodes),
+            droppable=sum(map(len, dropped_together(found.dead_letters.nodes).values())),
             decisions=found.operator_decisions.nodes,
             given=given,
             filtered=bool(kept),
@@ -62,6 +76,8 @@ def routes(context: PageContext) -> list[BaseRoute]:
     async def redrive_all(request: Request) -> Response:
         form = await request.form(max_files=0, max_fields=20)
         given = {name: str(value) for name, value in form.items()}
+        if given.get("do", "").endswith("drop"):
+            return await drop_all(request, given)
         if not given.get("projection"):
             return await listed(
                 request, given, problem="Choose a projection first: one is redriven at a time.", status=422
@@ -74,6 +90,30 @@ def routes(context: PageContext) -> list[BaseRoute]:
         }
         order, problem = await _ordered(context, request, "redrive_all", variables)
         return await listed(request, given, order=order, problem=problem, status=422 if problem else 200)
+
+    async def drop_all(request: Request, given: Mapping[str, str]) -> Response:
+        """What the page lists and can never be folded, one order a projection."""
+        note = given.get("note", "").strip()
+        if not note:
+            return await listed(request, given, problem="Say why: it is kept for ever.", status=422)
+        variables: dict[str, object] = {"filter": filter_of(given), "after": given.get("after") or None}
+        found = (await ask(context, request, "dead_letters", variables, ListAnswer)).dead_letters
+        orders: list[Order] = []
+        problem = ""
+        for projection, positions in dropped_together(found.nodes).items():
+            variables = {
+                "projection": projection,
+                "positions": positions,
+                "dryRun": given.get("do") != "drop",
+                "reason": note,
+            }
+            order, problem = await _ordered(context, request, "drop_records", variables)
+            if order is None:
+                break
+            orders.append(order)
+        return await listed(
+            request, given, order=merged(orders), problem=problem, status=422 if problem else 200
+        )
 
     async def one(request: Request) -> Response:
         return await _shown(context, request)

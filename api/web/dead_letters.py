@@ -1,7 +1,7 @@
 """What projections put aside, as its pages show it."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote
@@ -181,6 +181,55 @@ class OrderAnswer(_Answer, frozen=True, kw_only=True):
     """What the mutations answer."""
 
     order: Order
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of the log, with an entry for each projection that put it aside."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def first(self) -> Entry:
+        """What is the same of all of them stands here."""
+        return self.entries[0]
+
+    @property
+    def reasons(self) -> Sequence[tuple[str, str]]:
+        """Each (path, reason) once."""
+        return list(dict.fromkeys((one.path, one.reason) for one in self.entries))
+
+    @property
+    def waiting(self) -> int:
+        return max(one.waiting for one in self.entries)
+
+
+def rows_of(entries: Iterable[Entry]) -> list[Row]:
+    """One row a record, in the order in which the records come first."""
+    found: dict[str, list[Entry]] = {}
+    for one in entries:
+        found.setdefault(one.position, []).append(one)
+    return [Row(entries=tuple(every)) for every in found.values()]
+
+
+def dropped_together(entries: Iterable[Entry]) -> dict[str, list[str]]:
+    """Positions of those that can never be folded, by projection: an order is about one."""
+    found: dict[str, list[str]] = {}
+    for one in entries:
+        if not one.quarantined:
+            found.setdefault(one.projection, []).append(one.position)
+    return found
+
+
+def merged(orders: Sequence[Order]) -> Order | None:
+    """Several orders as one; None of none."""
+    if not orders:
+        return None
+    return Order(
+        position=orders[0].position,
+        dry_run=orders[0].dry_run,
+        done=all(one.done for one in orders),
+        outcomes=tuple(outcome for one in orders for outcome in one.outcomes),
+    )
 
 
 def filter_of(given: Mapping[str, str]) -> dict[str, object]:

@@ -122,6 +122,7 @@ class Event(_Answer):
     position: str | None = None
     appended_at: datetime | None = None
     state: str | None = None
+    duplicate_of: str | None = None
     record: Record | None = None
 
     @property

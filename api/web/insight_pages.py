@@ -15,9 +15,10 @@ from api.graphql.ids import insight_node_id
 from api.web.answers import AsOf, CellsAnswer, InsightAnswer, InsightsAnswer, View, cells, freshness, insight
 from api.web.asking import PageContext, ask, shown
 from api.web.drawing import NOW, Cells, breakdown, chart_data, checks, table_rows
+from api.web.faults import faults
 from api.web.live_pages import digest
 from api.web.model import Cell, Insight, Point
-from api.web.outcomes import outcome_page
+from api.web.outcomes import outcome_page, who_asks
 from api.web.past import generations_of, past
 from api.web.rendering import page, render, see_other
 from api.web.templating import iso
@@ -26,6 +27,7 @@ PAGE_SIZE = 25
 _CELLS_IN_PAGE = 4_000
 """Up to so many cells the hover of every point knows its commit; beyond, only the chosen frame is asked for."""
 _STILL_COMING_S = 2
+_SHOWN_CHARACTERS = 80
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -75,10 +77,12 @@ def routes(context: PageContext) -> list[BaseRoute]:
             freshness=freshness(as_of),
             past=past(generations_of(request), as_of),
             selected=selected,
+            no_frame="" if selected else request.query_params.get("at", "")[:_SHOWN_CHARACTERS],
             cells=rows,
             checks=checks(view, rows),
             rows=table_rows(view),
             chart=chart_data(view, counted, selected),
+            faults=faults(view, counted),
             known=known,
             next_point=None if view.without_scope else view.next_frame(datetime.now(UTC)),
             shown=shown("insight", variables, generations_of(request)),
@@ -133,8 +137,9 @@ def _missing(request: Request) -> Response:
             title="Accepted, not visible yet",
             lines=("The insight is on the log. This page shows it as soon as it is applied.",),
             refresh_s=_STILL_COMING_S,
+            **who_asks(request.scope),
         )
-    return outcome_page(404)
+    return outcome_page(404, **who_asks(request.scope))
 
 
 def _selected(request: Request, view: Insight) -> datetime | None:
@@ -153,7 +158,8 @@ def _selected(request: Request, view: Insight) -> datetime | None:
 async def _cells(context: PageContext, request: Request, view: Insight, selected: datetime | None) -> Cells:
     times: set[str | None] = {None}
     if view.progress.planned > _CELLS_IN_PAGE:
-        times = set() if selected is None else _counted_at(view, selected)
+        at_fault = view.newest_incomplete if selected is None else selected
+        times = set() if at_fault is None else _counted_at(view, at_fault)
     found: dict[tuple[str, datetime], Sequence[Cell]] = {}
     for at in times:
         variables = {"id": insight_node_id(request.path_params["id"]), "at": at}

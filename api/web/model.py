@@ -118,6 +118,11 @@ class Insight(msgspec.Struct, frozen=True):
         """Whether some drawn point is known to be too low."""
         return any(not p.complete for s in self.series for p in s.drawn if not p.missing)
 
+    @property
+    def newest_incomplete(self) -> datetime | None:
+        """The newest drawn point of which something is not known."""
+        return max((p.time for s in self.series for p in s.drawn if not p.complete), default=None)
+
 
 class Cell(msgspec.Struct, frozen=True):
     """One series in one repository at one frame. ``value`` None: no outcome yet, or failed for good.

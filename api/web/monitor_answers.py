@@ -7,6 +7,7 @@ import msgspec
 
 from api.graphql import ids
 from api.web.answers import AsOf
+from api.web.templating import clock
 
 
 class _Answer(msgspec.Struct, frozen=True, rename="camel"):
@@ -39,6 +40,25 @@ class Sent(_Answer, frozen=True):
     attempts: int = 0
     next_attempt: datetime | None = None
     recipient: str | None = None
+
+    @property
+    def mark(self) -> str:
+        """The class of its sign."""
+        return {"SUCCESS": "ready", "ERROR": "failed"}.get(
+            self.status, "failed" if self.next_attempt else "loading"
+        )
+
+    @property
+    def words(self) -> str:
+        """What became of it, for people."""
+        if self.status in ("SUCCESS", "ERROR"):
+            return "sent" if self.status == "SUCCESS" else "failed"
+        return f"tried again at {clock(self.next_attempt)}" if self.next_attempt else "on its way"
+
+    @property
+    def why(self) -> str:
+        """Of one that did not arrive; what the receiver of one that did said is no reason."""
+        return "" if self.status == "SUCCESS" else self.message or ""
 
 
 class SentPage(_Answer, frozen=True):
@@ -73,6 +93,13 @@ class ActionPage(_Answer, frozen=True):
     total_count: int = 0
 
 
+class Told(msgspec.Struct, frozen=True):
+    """One thing that was sent for a run, as a row of a table shows it."""
+
+    to: str
+    sent: Sent
+
+
 class Run(_Answer, frozen=True):
     status: str
     timestamp: datetime
@@ -84,6 +111,16 @@ class Run(_Answer, frozen=True):
     outcome: str | None = None
     warnings: list[str] = []
     repository: Repository | None = None
+    actions: ActionPage = ActionPage()
+
+    @property
+    def told(self) -> list[Told]:
+        """Everything that was sent for it, or is to be."""
+        return [
+            Told(f"Mail to {sent.recipient}" if sent.recipient else action.words, sent)
+            for action in self.actions.nodes
+            for sent in (action.events.nodes if action.events else ())
+        ]
 
     @property
     def number(self) -> str:
@@ -116,6 +153,12 @@ class RunPage(_Answer, frozen=True):
 class Trigger(_Answer, frozen=True):
     query: str
     events: RunPage
+    found: RunPage | None = None
+
+    @property
+    def newest_found(self) -> Run | None:
+        """The newest run that found something, where it was asked for."""
+        return self.found.nodes[0] if self.found is not None and self.found.nodes else None
 
 
 class Monitor(_Answer, frozen=True):
@@ -167,7 +210,6 @@ class ResultEvent(Run, frozen=True):
     query: str = ""
     position: str | None = None
     results: list[Result] = []
-    actions: ActionPage = ActionPage()
 
 
 class _Described(_Answer, frozen=True):

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypedDict
 
 from jinja2 import Environment, FileSystemLoader
 from starlette.responses import HTMLResponse
+from starlette.types import Scope
 
+from api.auth.user import User
 from api.web.templating import install
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,11 +47,13 @@ def outcome_page(
     actions: Sequence[tuple[str, str]] | None = None,
     refresh_s: int | None = None,
     go_to: str = "",
+    viewer: User | None = None,
+    csrf_token: str = "",
 ) -> HTMLResponse:
     """A page in Millstream's look for ``status``.
 
     ``command`` is what to type in a terminal; ``trace_id`` names the log line; ``actions`` are (address, text), none for
-    people who are not logged in; after ``refresh_s`` seconds the browser loads the page again, or ``go_to``.
+    people who are not logged in; after ``refresh_s`` seconds the browser loads the page again, or ``go_to``. ``viewer`` and ``csrf_token``: of whom the page is for (``who_asks``).
     """
     if actions is None:
         actions = () if status in (401, 421) else _TO_INSIGHTS
@@ -66,11 +71,28 @@ def outcome_page(
             go_to=go_to,
             here="",
             version=product_version(),
-            csrf_token="",
+            csrf_token=csrf_token,
+            viewer=viewer,
         )
     )
     headers = {"retry-after": str(refresh_s)} if status == 503 and refresh_s else None
     return HTMLResponse(text, status_code=status, headers=headers)
+
+
+class Viewer(TypedDict):
+    """What the head of a page shows of who asks."""
+
+    viewer: User | None
+    csrf_token: str
+
+
+def who_asks(scope: Scope) -> Viewer:
+    """As the guard found; nobody where it did not look, or let nobody in."""
+    user, token = scope.get("millstream.user"), scope.get("millstream.csrf")
+    return {
+        "viewer": user if isinstance(user, User) else None,
+        "csrf_token": token if isinstance(token, str) else "",
+    }
 
 
 @cache

@@ -24,6 +24,8 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     at: Generations
     lines: tuple[str, ...]
     query: str
+    is_past: bool = True
+    """Whether something newer is known: a generation that is kept current shows today."""
 
 
 def generations_of(request: Request) -> Generations:
@@ -48,6 +50,10 @@ def past(at: Generations, as_of: Sequence[AsOf]) -> Past | None:
     return Past(
         at=at,
         lines=tuple(_line(name, number, answered.get(name)) for name, number in at),
+        is_past=any(
+            entry is None or entry.replayed_until is not None or entry.behind or entry.applied_up_to is None
+            for entry in (answered.get(name) for name, _ in at)
+        ),
         query=urlencode([(PARAMETER, _text(name, number)) for name, number in at]),
     )
 

@@ -58,7 +58,8 @@ class _PreviewAnswer(_Answer):
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What the preview shows. ``problem``: why there is none; ``is_estimate``: values are scaled from a sample."""
+    """What the preview shows. ``problem``: why there is none; ``is_estimate``: values are scaled from a sample;
+    ``at_least``: of some repositories nothing is known here."""
 
     series: tuple[Series, ...] = ()
     repositories: str = ""
@@ -66,6 +67,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     cost: str = ""
     problem: str = ""
     is_estimate: bool = False
+    at_least: bool = False
 
     @property
     def drawable(self) -> bool:
@@ -127,6 +129,7 @@ async def preview_of(context: PageContext, request: Request, form: InsightForm) 
         sample=_sample_text(answer),
         cost=_cost_text(answer.estimate),
         is_estimate=any(line.is_estimate for line in answer.series),
+        at_least=any(line.counted_repositories < line.covered_repositories for line in answer.series),
     )
 
 
@@ -168,9 +171,10 @@ def _sample_text(answer: _Preview) -> str:
         return f"Nothing could be counted here{why}; the insight itself is counted by the workers."
     if sample.counted >= total:
         return f"Counted in {'it' if total == 1 else f'all {number(total)}'}."
-    return (
-        f"Counted in {number(sample.counted)} of {number(total)}{why}; the values are scaled to all of them."
-    )
+    text = f"Counted in {number(sample.counted)} of {number(total)}{why}"
+    if any(line.is_estimate for line in answer.series):
+        return f"{text}; the values are scaled to all{' with a clone' if left_out else ''}."
+    return f"{text}: at least so many."
 
 
 def _cost_text(estimate: _Estimate) -> str:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from api.web.asking import Asked, PageContext, ask, shown
-from api.web.outcomes import outcome_page
+from api.web.outcomes import outcome_page, who_asks
 from api.web.projections import DiffAnswer, Projection, ProjectionsAnswer, moment, size
 from api.web.rendering import page, render, see_other
 
@@ -149,7 +149,7 @@ async def _one(context: PageContext, request: Request) -> Projection | Response:
     except Asked as error:
         if error.code != "INVALID_INPUT":
             raise
-        return outcome_page(404)
+        return outcome_page(404, **who_asks(request.scope))
     return found
 
 

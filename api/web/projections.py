@@ -102,6 +102,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     kept: bool
     kept_current: bool
     rows: float
+    rows_known: bool
     size_bytes: float
     created_at: datetime
     until: datetime | None = None

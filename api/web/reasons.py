@@ -11,7 +11,7 @@ class Reasons:
 
     WORDS: Mapping[str, str] = {
         "pending": "not all repositories are counted yet{}",
-        "not-counted": "not all repositories are counted yet{}",
+        "not-counted": "not all repositories are counted{}",
         "missing-object": "an object is missing from a clone{}",
         "shallow": "the history of a shallow clone{} ends before this frame",
         "timeout": "counting ran out of time{}",
@@ -21,8 +21,33 @@ class Reasons:
         "handler-died": "counting ended the process that counted{}",
         "removed": "the repository{} was removed before this was counted",
         "limit-hit": "the limit of count: was reached{}",
+        "clone-error": "a repository{} could not be cloned",
+        "disk-full": "the disk was full when a repository{} was cloned",
+        "not-a-repository": "no git repository is where one{} was registered",
     }
     """A gap stands where the repositories are named."""
+
+    CLONING: frozenset[str] = frozenset({"clone-error", "disk-full", "not-a-repository"})
+    """Those that are about a clone, and over once it is made."""
+
+    _OF: Mapping[str, str] = {
+        "": "not counted",
+        "pending": "not counted yet",
+        "not-counted": "not counted yet",
+        "missing-object": "misses objects in the clone",
+        "shallow": "a shallow clone, whose history ends too early",
+        "timeout": "not counted in time",
+        "removed": "removed before this was counted",
+        "limit-hit": "has more results than count: allows",
+        "clone-error": "could not be cloned",
+        "disk-full": "could not be cloned: the disk was full",
+        "not-a-repository": "holds no git repository",
+    }
+
+    @classmethod
+    def of_repositories(cls, code: str) -> str:
+        """What is said behind the names of the repositories that it is about: "could not be cloned"."""
+        return cls._OF.get(code) or cls.WORDS.get(code, code).format("")
 
     @classmethod
     def in_words(cls, reason: str, repositories: Sequence[str] = ()) -> str:

@@ -12,7 +12,7 @@ from api.commands.errors import InputRefused
 from api.graphql.ids import upload_id_of, upload_node_id
 from api.web.answers import freshness
 from api.web.asking import Asked, PageContext, ask, shown
-from api.web.outcomes import outcome_page
+from api.web.outcomes import outcome_page, who_asks
 from api.web.rendering import page, render, see_other
 from api.web.uploads import ListAnswer, RepositoryAnswer, Upload, UploadAnswer
 
@@ -32,13 +32,17 @@ def routes(context: PageContext) -> list[BaseRoute]:
         name = request.path_params["repository"]
         found = (await ask(context, request, "repository", {"name": name}, RepositoryAnswer)).repository
         if found is None:
-            return outcome_page(404)
+            return outcome_page(404, **who_asks(request.scope))
         return await listed(request, found.name, found.id)
 
     async def of_all(request: Request) -> Response:
         user = current_user(request)
         if user is None or not user.site_admin:
-            return outcome_page(403, lines=("Only a site admin sees the uploads of all repositories.",))
+            return outcome_page(
+                403,
+                lines=("Only a site admin sees the uploads of all repositories.",),
+                **who_asks(request.scope),
+            )
         return await listed(request, "", None)
 
     async def listed(request: Request, repository: str, repository_id: str | None) -> Response:
@@ -73,11 +77,11 @@ def routes(context: PageContext) -> list[BaseRoute]:
         number = _number(request)
         variables = {"id": upload_node_id(number)} if number is not None else None
         if variables is None:
-            return outcome_page(404)
+            return outcome_page(404, **who_asks(request.scope))
         answer = await ask(context, request, "upload", variables, UploadAnswer)
         upload = _of_this(request, answer.upload)
         if upload is None:
-            return outcome_page(404)
+            return outcome_page(404, **who_asks(request.scope))
         user = current_user(request)
         is_theirs = user is not None and (user.site_admin or user.name == upload.uploaded_by)
         return render(
@@ -96,12 +100,12 @@ def routes(context: PageContext) -> list[BaseRoute]:
         """``GET`` asks whether it is meant, ``POST`` does it."""
         number = _number(request)
         if number is None:
-            return outcome_page(404)
+            return outcome_page(404, **who_asks(request.scope))
         variables = {"id": upload_node_id(number)}
         answer = await ask(context, request, "upload", variables, UploadAnswer)
         upload = _of_this(request, answer.upload)
         if upload is None:
-            return outcome_page(404)
+            return outcome_page(404, **who_asks(request.scope))
         if request.method != "POST":
             return render(
                 context,

@@ -15,14 +15,14 @@ from api.web.fields import FieldError
 from api.web.rendering import page, render, see_other
 
 PATH: Final = "/site-admin/users"
-_REFUSED: Final = frozenset({"INVALID_INPUT", "REJECTED", "REFUSED", "NOT_FOUND"})
+REFUSED: Final = frozenset({"INVALID_INPUT", "REJECTED", "REFUSED", "NOT_FOUND"})
 _DOCUMENTS: Final = {
     "promote": ("set_site_admin", {"admin": True}),
     "demote": ("set_site_admin", {"admin": False}),
     "close": ("delete_user", {}),
     "revoke": ("delete_token", {}),
 }
-_SCOPES: Final = ("read", "write", "admin")
+SCOPES: Final = ("read", "write", "admin")
 
 
 class _Answer(msgspec.Struct, rename="camel"):
@@ -81,7 +81,9 @@ class UsersAnswer(_Answer):
     current_user: _Viewer
 
 
-class _Made(_Answer):
+class Made(_Answer):
+    """The text of a token that was made."""
+
     class Token(msgspec.Struct):
         token: str
 
@@ -127,7 +129,7 @@ def routes(context: PageContext) -> list[BaseRoute]:
             username=username,
             email=email,
             told=told,
-            scopes=_SCOPES,
+            scopes=SCOPES,
             shown=shown("users", variables),
         )
         response.headers["cache-control"] = "no-store"
@@ -144,7 +146,7 @@ def routes(context: PageContext) -> list[BaseRoute]:
                 context, request, "create_user", {"username": username, "email": email or None}, _Anything
             )
         except Asked as error:
-            if error.code not in _REFUSED:
+            if error.code not in REFUSED:
                 raise
             message = FieldError(f"{error} {error.remedy}".strip())
             return await listed(request, errors=(message,), username=username, email=email)
@@ -162,7 +164,7 @@ def routes(context: PageContext) -> list[BaseRoute]:
         try:
             await ask(context, request, document, {"id": identity, **more}, _Anything)
         except Asked as error:
-            if error.code not in _REFUSED:
+            if error.code not in REFUSED:
                 raise
             return await listed(request, errors=(FieldError(f"{error} {error.remedy}".strip()),))
         return see_other(PATH)
@@ -171,9 +173,9 @@ def routes(context: PageContext) -> list[BaseRoute]:
         scopes = [str(one) for one in form.getlist("scope")]
         given = {"id": identity, "scopes": scopes, "note": str(form.get("note", ""))}
         try:
-            made = await ask(context, request, "create_token", given, _Made)
+            made = await ask(context, request, "create_token", given, Made)
         except Asked as error:
-            if error.code not in _REFUSED:
+            if error.code not in REFUSED:
                 raise
             return await listed(request, errors=(FieldError(f"{error} {error.remedy}".strip()),))
         return await listed(request, told=Told(str(form.get("username", "")), made.create_access_token.token))

@@ -19,14 +19,18 @@ _SIZE: Final = """
 select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
 from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = :schema and c.relkind = 'r'
 """
-_ROWS: Final = """
-select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint from pg_class c join pg_namespace n on n.oid = c.relnamespace
+_TABLES: Final = """
+select c.relname as name, c.reltuples as tuples, pg_relation_size(c.oid) as size
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = :schema and c.relkind = 'r' and c.relname = any(:tables)
 """
+_COUNTED_BYTES: Final = 2 * 1024 * 1024
+"""A table up to this size is counted; of a larger one the planner's estimate is taken, once there is one."""
 
 
 class GenerationInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One generation. ``rows`` is Postgres' own estimate; ``at`` is ``topic/partition`` -> next offset to read.
+    """One generation. ``rows``: small tables are counted, large ones as Postgres estimates; not ``rows_known`` while it has
+    not looked at some large one yet. ``at`` is ``topic/partition`` -> next offset to read.
 
     ``kept_current``: some projector that runs folds it (the live one, or one that was live before). ``scratch``: it shows
     the past and never becomes live. ``filling``: a rebuild works on it.
@@ -43,6 +47,7 @@ class GenerationInfo(msgspec.Struct, frozen=True, kw_only=True):
     kept: bool
     kept_current: bool
     rows: int
+    rows_known: bool
     size_bytes: int
     created_at: datetime
     until: datetime | None
@@ -70,6 +75,7 @@ def generations_of(connection: Connection, projection: str) -> list[GenerationIn
         if made is None:
             continue
         rebuild = of_rebuilds.get(number)
+        counted = _rows(connection, schema, tables)
         is_live = live is not None and live.number == number
         found.append(
             GenerationInfo(
@@ -83,7 +89,8 @@ def generations_of(connection: Connection, projection: str) -> list[GenerationIn
                 filling=rebuild is not None and rebuild.state in OPEN,
                 kept=number in kept,
                 kept_current=(projection, number) in running,
-                rows=connection.scalar(text(_ROWS), {"schema": schema, "tables": tables}) or 0,
+                rows=counted[0],
+                rows_known=counted[1],
                 size_bytes=size_bytes(connection, schema),
                 created_at=made.created_at,
                 until=rebuild.until if rebuild is not None else None,
@@ -92,6 +99,21 @@ def generations_of(connection: Connection, projection: str) -> list[GenerationIn
             )
         )
     return found
+
+
+def _rows(connection: Connection, schema: str, tables: list[str]) -> tuple[int, bool]:
+    """How many rows, and whether that is known of every table."""
+    total, known, small = 0, True, list[str]()
+    for one in connection.execute(text(_TABLES), {"schema": schema, "tables": tables}):
+        if one.size <= _COUNTED_BYTES:
+            small.append(f'(select count(*) from "{schema}"."{one.name}")')
+        elif one.tuples < 0:
+            known = False
+        else:
+            total += int(one.tuples)
+    if small:
+        total += connection.scalar(text(f"select {' + '.join(small)}")) or 0
+    return total, known
 
 
 def generation_of(connection: Connection, projection: str, number: int) -> GenerationInfo:

@@ -50,3 +50,21 @@ def test_a_dead_letter_is_found_read_tried_and_dropped(
     expect(page.locator("#aside").get_by_role("link", name=str(poison[1]))).to_be_visible()
     expect(page.locator("#aside").get_by_role("link", name=str(poison[0]))).to_have_count(0)
     expect(page.locator("#decisions")).to_contain_text("noise of a test")
+
+
+def test_a_record_is_one_row_and_what_is_no_event_is_dropped_together(
+    poison: list[Position], open_page: OpenPage, watch: Watch
+) -> None:
+    watch.expected_statuses.add(422)
+    page = open_page("/operations/dead-letters?reason=specversion")
+    for position in poison:
+        expect(page.locator("#aside").get_by_role("link", name=str(position))).to_have_count(1)
+    expect(page.locator("#redrive-all")).to_have_count(0)  # a dead letter cannot be folded
+    page.click("#try-drop-all")
+    expect(page.locator("#problem")).to_contain_text("Say why")
+    page.fill("#drop-note", "noise of a test")
+    page.click("#try-drop-all")
+    expect(page.locator("#outcome")).to_contain_text("would be dropped")
+    page.click("#drop-all")
+    expect(page.locator("#outcome")).to_contain_text("dropped")
+    expect(page.locator("#aside").get_by_role("link", name=str(poison[0]))).to_have_count(0)

@@ -115,7 +115,9 @@ def resolve_position(event: EventSource, _: Info) -> str | None:
 def resolve_actions(
     event: EventSource, info: Info, first: int | None = 50, after: str | None = None
 ) -> dict[str, object]:
-    """Actions of the monitor that were asked to send for this run."""
+    """Actions of the monitor that were asked to send for this run; one that found nothing asked none."""
+    if event.run.state == "completed" and not event.run.match_count:
+        return listed([])
     sent = history.sent_for(operation_of(info).reads.snapshot.connection, event.monitor.id, [event.run.id])
     asked = {one.action_id for one in event.run.deliveries} | {one.action_id for one in sent}
     return listed(

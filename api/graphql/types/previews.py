@@ -138,7 +138,7 @@ def resolve_points(one: PreviewLine, _: Info, **__: object) -> list[Point]:
         Point(
             date_time=time,
             value=value,
-            complete=complete and not one.line.is_estimate,
+            complete=complete and one.line.counted == one.line.covered,
             diff_query=f"before:{rfc3339(time)} type:diff {one.query}",
             point_in_time_query=f"rev:at.time({rfc3339(time)}) {one.query}",
         )

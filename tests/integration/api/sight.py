@@ -235,6 +235,9 @@ PAGES: Final[dict[str, tuple[Sight, str]]] = {
     "/operations/projections/{name}/{action}": (Sight.NOTHING, ""),
     "/operations/dead-letters": (Sight.OPERATORS, "/operations/dead-letters"),
     "/operations/dead-letters/{id:path}": (Sight.NOTHING, ""),
+    "/account": (Sight.NOTHING, ""),  # of the caller alone
+    "/account/tokens": (Sight.NOTHING, ""),
+    "/account/tokens/revoke": (Sight.NOTHING, ""),
     "/site-admin/users": (Sight.OPERATORS, "/site-admin/users"),
     "/site-admin/users/{action}": (Sight.NOTHING, ""),
 }

@@ -263,9 +263,27 @@ def test_a_repeat_and_another_source_of_the_same_id_are_told_apart(
     newest = trace(api, id="same")
     assert (newest["source"], newest["otherSources"]) == ("//other", ["//trace"])
     named = trace(api, id="same", source="//trace")
-    assert [one["state"] for one in named["publications"]] == ["ACCEPTED", "DUPLICATE"]
-    assert named["state"] == "DUPLICATE"
-    assert "IGNORED" in {one["passing"] for one in named["projections"]}
+    accepted, repeat = named["publications"]
+    assert [one["state"] for one in (accepted, repeat)] == ["ACCEPTED", "DUPLICATE"]
+    assert (named["state"], named["position"]) == ("ACCEPTED", accepted["position"]), "the one that counted"
+    assert "IGNORED" not in {one["passing"] for one in named["projections"]}
+    assert f"It was published again at {repeat['position']}: that changed nothing." in named["words"]
+
+
+def test_a_repeat_says_which_publication_caused_what(api: Api, publisher: Publisher, reader: Reader) -> None:
+    first = said(registered(510), "twice")
+    publish(publisher, reader, first)
+    effect = said(RepositoryRefreshRequested(repository_id=510), "of-twice", first)
+    publish(publisher, reader, effect)
+    publish(publisher, reader, first)
+    accepted, repeat = (str(one["position"]) for one in trace(api, id="twice")["publications"])
+    found = trace(api, position=repeat)
+    assert (found["state"], found["duplicateOf"]) == ("DUPLICATE", accepted)
+    assert any(
+        line.startswith(f"1 event was caused by its first publication, {accepted}:")
+        for line in found["words"]
+    )
+    assert [one["causedBy"] for one in found["effects"]] == [accepted]
 
 
 def test_what_is_owed_for_it_is_said(api: Api, publisher: Publisher, reader: Reader) -> None:

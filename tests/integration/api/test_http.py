@@ -96,6 +96,8 @@ def test_a_login_link_opens_the_pages_once(api: Api) -> None:
     assert welcome.status_code == 200
     assert "HttpOnly" in welcome.headers["set-cookie"]
     assert browser.get("/insights").status_code == 200
+    moved = browser.get("/events", follow_redirects=False)
+    assert (moved.status_code, moved.headers["location"]) == (303, "/events/"), "a person wants the page"
     assert browser.post("/graphql", json=SITE).status_code == 403
     assert browser.get("/no/such/page").status_code == 404
     another = TestClient(api.app, base_url=BASE, headers={"accept": "text/html"})

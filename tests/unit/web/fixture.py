@@ -155,6 +155,7 @@ class FixtureContext:
     templates: Jinja2Templates = field(default_factory=lambda: Jinja2Templates(TEMPLATES))
     live: LiveHub = field(default_factory=lambda: LiveHub(Bell(), _SHORT))
     preview_counted: int = 3
+    preview_estimated: bool = False
     version: str = "0.1.0"
     settings: Settings = field(default_factory=lambda: Settings(home=Path("/nonexistent")))
 
@@ -219,7 +220,7 @@ class FixtureContext:
                 "query": one["query"],
                 "times": TIMES[-7:],
                 "values": [number * 1000 + step for step in range(7)],
-                "isEstimate": self.preview_counted < 3,
+                "isEstimate": self.preview_estimated,
                 "coveredRepositories": 3,
                 "countedRepositories": self.preview_counted,
             }
@@ -232,7 +233,7 @@ class FixtureContext:
                 "repositoryNames": ["a", "b"],
                 "sample": {
                     "counted": self.preview_counted,
-                    "notOnThisMachine": 3 - self.preview_counted,
+                    "notOnThisMachine": 0 if self.preview_estimated else 3 - self.preview_counted,
                     "notInTime": 0,
                     "unreadable": 0,
                     "isBusy": False,

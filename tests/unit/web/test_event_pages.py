@@ -48,6 +48,9 @@ def test_what_names_no_event_is_refused_beside_the_form(client: TestClient) -> N
     answer = client.get("/events/millstream.results/3@x")
     assert answer.status_code == 422
     assert "is no position" in answer.text
+    answer = client.get("/events/millstream.nope/1@1")
+    assert answer.status_code == 422
+    assert "Millstream has no topic millstream.nope" in answer.text
 
 
 def test_the_form_leads_to_the_page(client: TestClient) -> None:

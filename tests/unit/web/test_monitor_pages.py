@@ -30,11 +30,19 @@ _MAIL = {
 }  # fmt: skip
 
 
+_SENT = {
+    "status": "PENDING", "message": "HTTP 503", "timestamp": _AT, "deliveryID": "d-1", "attempts": 2,
+    "nextAttempt": _AT,
+}  # fmt: skip
+_TOLD = {"nodes": [{"__typename": "MonitorWebhook", "host": "hooks.example", "events": {"nodes": [_SENT]}}]}
+
+
 def _monitor(runs: list[Mapping[str, object]]) -> dict[str, object]:
     return {
         "id": MONITOR, "description": "Keys <b>", "enabled": True, "createdAt": _AT, "nextRun": _AT,
         "owner": {"id": "u", "namespaceName": "alice"},
-        "trigger": {"query": "type:diff <KEY>", "events": {"nodes": runs, "totalCount": len(runs), "pageInfo": _PAGE}},
+        "trigger": {"query": "type:diff <KEY>", "events": {"nodes": runs, "totalCount": len(runs), "pageInfo": _PAGE},
+                    "found": {"nodes": runs[:1], "totalCount": 1, "pageInfo": _PAGE}},
         "actions": {"nodes": [_WEBHOOK, _MAIL], "totalCount": 2},
     }  # fmt: skip
 
@@ -48,14 +56,10 @@ _RESULT = {
 @pytest.fixture
 def monitored(context: FixtureContext) -> FixtureContext:
     failed = {**_RUN, "status": "ERROR", "message": "git log failed", "resultCount": 0}
-    one = _monitor([_RUN, failed])
-    sent = {
-        "status": "PENDING", "message": "HTTP 503", "timestamp": _AT, "deliveryID": "d-1", "attempts": 2,
-        "nextAttempt": _AT,
-    }  # fmt: skip
+    one = _monitor([{**_RUN, "actions": _TOLD}, failed])
     event = {
         **_RUN, "query": "type:diff <KEY>", "position": "p", "results": [_RESULT],
-        "actions": {"nodes": [{"__typename": "MonitorWebhook", "host": "hooks.example", "events": {"nodes": [sent]}}]},
+        "actions": _TOLD,
     }  # fmt: skip
     listed = {"nodes": [one], "totalCount": 1, "pageInfo": _PAGE, "asOf": []}
     context.answers.update(
@@ -98,9 +102,12 @@ def test_the_list_and_one_monitor_with_its_history(pages: TestClient) -> None:
     listed = pages.get("/code-monitoring").text
     assert "Keys &lt;b&gt;" in listed
     assert "3 matches" in listed
+    for text in ("tried again at 12:00:00", "hooks.example", "HTTP 503"):
+        assert text in listed, text
     page = pages.get(f"/code-monitoring/{MONITOR}").text
     for text in ("type:diff &lt;KEY&gt;", "Webhook at hooks.example", "HTTP 410", "whsec_key", "Mail to alice",
-                 "3 in 1 commit", "git log failed", "WARNING: w", "/events/8"):  # fmt: skip
+                 "3 in 1 commit", "git log failed", "WARNING: w", "/events/8",
+                 "tried again at 12:00:00", "HTTP 503"):  # fmt: skip
         assert text in page, text
     assert "https://hooks.example/secret" not in page
     assert pages.get(f"/code-monitoring/{ids.node_id(ids.MONITOR, 9)}").status_code == 404
@@ -112,7 +119,7 @@ def test_an_event_shows_its_exact_results_and_who_was_told(pages: TestClient) ->
     for text in (
         "3 new matches in 1 commit",
         "HTTP 503",
-        "refused, again at 12:00:00",
+        "tried again at 12:00:00",
         "d-1",
         'class="line hunk"',
     ):

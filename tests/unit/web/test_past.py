@@ -54,4 +54,14 @@ def test_the_banner_says_of_when_it_is() -> None:
         "As of 1 Mar 2026, 00:00:00 UTC: generation 9 of series_points, replayed until 1 Mar 2026, 00:00:00 UTC.",
     )
     assert generations_of(asked(found.query)) == at
+    assert found.is_past
     assert past((), []) is None
+
+
+def test_a_generation_that_is_kept_current_is_not_called_the_past() -> None:
+    found = past((("series_points", 2),), [AsOf("series_points", applied_up_to=MARCH)])
+    assert found is not None
+    assert not found.is_past
+    behind = past((("series_points", 2),), [AsOf("series_points", applied_up_to=MARCH, behind=True)])
+    assert behind is not None
+    assert behind.is_past

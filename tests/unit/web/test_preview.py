@@ -48,9 +48,12 @@ def test_a_sample_is_called_one_and_what_was_left_out_is_told(
 ) -> None:
     context.preview_counted = 1
     page = client.post("/insights/new/preview", data=_FORM).text
-    assert (
-        "Counted in 1 of 3 (2 without a clone on this machine); the values are scaled to all of them." in page
-    )
+    assert "Counted in 1 of 3 (2 without a clone on this machine): at least so many." in page
+    assert "≥" in page
+    assert "≈" not in page, "nothing is made up for what cannot be counted here"
+    context.preview_estimated = True
+    page = client.post("/insights/new/preview", data=_FORM).text
+    assert "Counted in 1 of 3; the values are scaled to all." in page
     assert "≈" in page
 
 
@@ -129,13 +132,15 @@ def test_it_counts_what_the_engine_counts(folders: list[Path], tmp_path: Path) -
     assert estimate.counting_s is not None
 
 
-def test_clones_elsewhere_are_left_out_and_the_rest_is_scaled(folders: list[Path], tmp_path: Path) -> None:
+def test_clones_elsewhere_are_left_out_and_nothing_is_made_up_for_them(
+    folders: list[Path], tmp_path: Path
+) -> None:
     series, places = [_series("needle")], _places(folders, missing=(2,))
     sample = Previewer(tmp_path).count(series, list(places), places.__getitem__, _INSTANTS)
     assert (len(sample.counted), sample.not_here) == (2, 1)
     (line,) = lines_of(series, [places.keys()], sample, 7)
-    assert line.is_estimate
-    assert line.values == tuple(float(round((3 + 2 * step) * 1.5)) for step in range(7))
+    assert (line.is_estimate, line.counted, line.covered) == (False, 2, 3)
+    assert line.values == tuple(float(3 + 2 * step) for step in range(7))
 
 
 def test_captured_values_are_lines_of_their_own(folders: list[Path], tmp_path: Path) -> None:

@@ -150,3 +150,14 @@ document.addEventListener("visibilitychange", () => {
 for (const region of document.querySelectorAll("[data-live][id]")) received.set(region.id, region.outerHTML);
 decorate();
 schedule();
+
+// A menu closes when one clicks elsewhere, and by Escape, which gives the focus back.
+const menu = document.getElementById("who");
+document.addEventListener("click", (event) => {
+  if (menu?.open && !menu.contains(event.target)) menu.open = false;
+});
+menu?.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});
