@@ -199,7 +199,9 @@ def without_address(operation: Operation, names: Sequence[str]) -> list[str]:
     """Those of these users in whose accounts no address stands."""
     numbers = {name: user_id(name) for name in names}
     found = queries.users_by_ids(operation.reads.snapshot.connection, numbers.values())
-    return [name for name, number in numbers.items() if number not in found or found[number].email_ref is None]
+    return [
+        name for name, number in numbers.items() if number not in found or found[number].email_ref is None
+    ]
 
 
 def page_size(first: int | None) -> int:

@@ -22,7 +22,9 @@ def test_a_mail_needs_a_server_and_an_address() -> None:
     assert "alice has no mail address" in str(sendable(admin=True).mail_problem(["admin", "alice"]))
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST.", "::1", "10.1.2.3", "169.254.169.254"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "LOCALHOST.", "::1", "10.1.2.3", "169.254.169.254"]
+)
 def test_a_private_address_is_told_of_unless_it_is_allowed(host: str) -> None:
     said = sendable().host_problem(host)
     assert said is not None
