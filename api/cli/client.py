@@ -117,6 +117,13 @@ class Client:
         """POST of a body that is made while it is sent; the answer, whatever it is. Raises httpx.TransportError."""
         return self._http.post(path, params=dict(parameters), content=content, headers=dict(headers))
 
+    def head(self, path: str, parameters: Mapping[str, str]) -> int:
+        """The status with which a HEAD is answered. Raises ApiNotRunning."""
+        try:
+            return self._http.head(path, params=dict(parameters)).status_code
+        except httpx.TransportError as error:
+            raise _silent(self.base_url, error) from error
+
 
 class _Error(msgspec.Struct):
     message: str
