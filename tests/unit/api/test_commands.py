@@ -229,6 +229,12 @@ def test_a_taken_port_is_said_to_be_taken(tmp_path: Path) -> None:
     assert "MILLSTREAM_BIND_PORT" in caught.value.remedy
 
 
+def test_an_address_without_a_scheme_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(ApiNotRunning, match="MILLSTREAM_URL is 'foo', which is no address") as failed:
+        connect(Settings(home=tmp_path), {"MILLSTREAM_URL": "foo"})
+    assert "http://" in failed.value.remedy
+
+
 def test_why_counts_are_missing_is_said_with_the_repository_and_the_whole_remedy() -> None:
     frames = [datetime(2026, month, 1, tzinfo=UTC) for month in (9, 10)]
     points = [{"dateTime": at, "value": None, "complete": False, "reason": "clone-error"} for at in frames]
