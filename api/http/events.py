@@ -156,8 +156,9 @@ class EventsEndpoint:
             return event_errors(
                 400,
                 "INVALID_INPUT",
-                "Say which event: GET /events?source=S&id=I, and wait=SECONDS to wait for its verdict.",
-                "Give both as the event had them, percent-encoded.",
+                "; ".join(f"{one.path} {one.reason}" for one in problems) + ".",
+                "Say which event, source and id as it had them, percent-encoded: GET /events?source=S&id=I, and wait=SECONDS (at most "
+                f"{MAX_WAIT_S:g}) to wait for its verdict.",
                 problems,
             )
         status = await self._judged(source, event_id, wait_s, user)
