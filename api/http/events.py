@@ -39,11 +39,13 @@ from schemas.codec import MAX_RECORD_BYTES
 from schemas.envelope import Event
 from schemas.errors import MillstreamError
 from schemas.events import REGISTRY
+from schemas.registry import Audience
 from schemas.validation import EventRefused, FieldProblem, event_from
 
 PATH: Final = "/events"
 MAX_WAIT_S: Final = 30.0
 INDEX_DAYS: Final = 30
+_EXTERNAL: Final = sorted({one.name for one in REGISTRY if one.audience is Audience.EXTERNAL})
 _POLL_S: Final = 0.05
 _LOOK_AT_LEAST_EVERY_S: Final = 0.25
 _THREADS: Final = 8
@@ -220,8 +222,8 @@ def checked(
             403,
             "TYPE_INTERNAL",
             "This type says what Millstream's own agents found or did: nobody else may state it.",
-            "Publish events of external types only: docs/publishing.md lists them.",
-            problems,
+            f"Publish events of external types only: {', '.join(_EXTERNAL)}.",
+            [one for one in problems if one.path.endswith(".type")] or problems,
         )
     too_large = next((one for one in problems if one.reason.startswith("is too large")), None)
     if too_large is not None:
