@@ -25,7 +25,7 @@ def list_(as_json: bool) -> None:
         print_json([one.as_json() for one in found])
         return
     print_table(
-        ("NUMBER", "DESCRIPTION", "STATE", "QUERY", "ACTIONS"),
+        ("NUMBER", "DESCRIPTION", "STATE", "QUERY", "ACTIONS", "LAST FOUND, TOLD"),
         [
             (
                 one.number,
@@ -36,6 +36,7 @@ def list_(as_json: bool) -> None:
                     f"{action.words}{' (cannot be sent)' if action.cannot_send else ''}"
                     for action in one.actions.nodes
                 ),
+                one.last_event.in_short if one.last_event is not None else "",
             )
             for one in found
         ],

@@ -9,11 +9,6 @@ from api.cli.client import Client
 from schemas.errors import MillstreamError
 
 ME: Final = "query Me { currentUser { id } }"
-LIST: Final = """
-query Monitors($after: String) {
-  currentUser { monitors(first: 50, after: $after) { nodes { ...Shown } pageInfo { endCursor hasNextPage } } }
-}
-"""
 SHOWN: Final = """
 fragment Shown on Monitor {
   id description enabled createdAt nextRun
@@ -26,24 +21,40 @@ fragment Shown on Monitor {
   } }
 }
 """
+_RUNS: Final = """
+fragment Ran on MonitorTriggerEvent {
+  id status timestamp message resultCount commitCount cause outcome warnings repository { name }
+  actions { nodes {
+    __typename
+    ... on MonitorEmail { events { nodes { ...Told recipient } } }
+    ... on MonitorWebhook { host events { nodes { ...Told } } }
+    ... on MonitorSlackWebhook { host events { nodes { ...Told } } }
+  } }
+}
+fragment Told on MonitorActionEvent { status message timestamp deliveryID attempts nextAttempt }
+"""
+LIST: Final = (
+    """
+query Monitors($after: String) {
+  currentUser { monitors(first: 50, after: $after) {
+    nodes { ...Shown trigger { ... on MonitorQuery { events(first: 1, onlyResults: true) { nodes { ...Ran } } } } }
+    pageInfo { endCursor hasNextPage }
+  } }
+}
+"""
+    + SHOWN
+    + _RUNS
+)
 ONE: Final = (
     """
 query Monitor($id: ID!, $first: Int, $only: Boolean) {
   node(id: $id) { ... on Monitor { ...Shown trigger { ... on MonitorQuery {
-    events(first: $first, onlyResults: $only) { nodes {
-      id status timestamp message resultCount commitCount cause outcome warnings repository { name }
-      actions { nodes {
-        __typename
-        ... on MonitorEmail { events { nodes { ...Told recipient } } }
-        ... on MonitorWebhook { host events { nodes { ...Told } } }
-        ... on MonitorSlackWebhook { host events { nodes { ...Told } } }
-      } }
-    } }
+    events(first: $first, onlyResults: $only) { nodes { ...Ran } }
   } } } }
 }
-fragment Told on MonitorActionEvent { status message timestamp deliveryID attempts nextAttempt }
 """
     + SHOWN
+    + _RUNS
 )
 CREATE: Final = (
     """
@@ -164,6 +175,13 @@ class Run(_Answer):
     actions: _RunActions = msgspec.field(default_factory=_RunActions)
 
     @property
+    def in_short(self) -> str:
+        """When it found something, and whether that was told."""
+        states = {one.status for action in self.actions.nodes for one in action.events.nodes}
+        how = "failed" if "ERROR" in states else "waits" if "PENDING" in states else "sent" if states else ""
+        return f"{self.timestamp:%Y-%m-%d %H:%M}{f', {how}' if how else ''}"
+
+    @property
     def told(self) -> str:
         """What was sent for it; nothing where nobody was to be told."""
         return "; ".join(one.words for one in self.actions.nodes)
@@ -188,6 +206,12 @@ class Monitor(_Answer):
     trigger: _Trigger
     actions: _Actions
     next_run: datetime | None = None
+
+    @property
+    def last_event(self) -> Run | None:
+        """The newest run that found something, of a list."""
+        runs = [] if self.trigger.events is None else self.trigger.events.nodes
+        return runs[0] if runs else None
 
     @property
     def number(self) -> str:
@@ -299,7 +323,7 @@ def listed(client: Client) -> list[Monitor]:
     found: list[Monitor] = []
     after: str | None = None
     while True:
-        answer = client.ask(LIST + SHOWN, {"after": after}, Listed).current_user.monitors
+        answer = client.ask(LIST, {"after": after}, Listed).current_user.monitors
         found += answer.nodes
         if not answer.page_info.has_next_page:
             return found

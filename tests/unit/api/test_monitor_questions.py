@@ -34,7 +34,8 @@ def test_what_was_sent_for_a_run_is_told_in_words() -> None:
         "mail to bob failed: bob has no address, mail to ann sent; "
         "webhook tried again at 15:05:00: HTTP 503; slack waits"
     )
-    assert run().told == ""
+    assert found.in_short == "2026-11-30 15:00, failed"
+    assert (run().told, run().in_short) == ("", "2026-11-30 15:00")
 
 
 class _Api:
