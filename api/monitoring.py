@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from api.commands.sendable import Sendable
 from api.pace import Pace
 from api.preview.commits import CommitPreviewer
 from infra.blobs import BlobMissing, BlobRef, BlobStore
@@ -34,6 +35,7 @@ class Monitoring(msgspec.Struct, frozen=True):
     carrier: Carrier
     external_url: str
     trials: Pace
+    sendable: Sendable
 
     @classmethod
     def of(cls, settings: Settings, reader: Reader) -> "Monitoring":
@@ -47,6 +49,7 @@ class Monitoring(msgspec.Struct, frozen=True):
             Carrier.of(settings, opened),
             external_url(settings),
             Pace(_TRIALS, _TRIALS_WITHIN_S),
+            Sendable.of(settings),
         )
 
     def keep(self, secret: str, kind: str, owner: str, once: str | None = None) -> SecretPlace:

@@ -46,6 +46,10 @@ class DeliverySettings(BaseSettings):
     )
     smtp_password: SecretStr | None = Field(default=None, description="Password at the mail server.")
     smtp_from: str = Field(default="millstream@localhost", description="Sender of mails.")
+    admin_email: str = Field(
+        default="",
+        description="Mail address of the local admin, for whom no account is open; empty: the local admin gets no mail.",
+    )
     smtp_ca_file: Path | None = Field(
         default=None, description="PEM file of the authorities that sign the mail server's certificate."
     )

@@ -1,5 +1,6 @@
 """``millstream insight pause|resume|cancel|retry|move|queue``: what people decide about the counting of the past."""
 
+import shlex
 from datetime import datetime
 from typing import Final
 
@@ -8,6 +9,7 @@ import msgspec
 
 from api.cli import insight_questions as questions
 from api.cli.client import Client, connect
+from api.cli.insight_shown import failure
 from api.cli.output import print_json, print_table
 from infra.settings import load_settings
 
@@ -85,12 +87,16 @@ def pause(insight_id: str) -> None:
         one, before = _before(client, insight_id)
         _decide(client, "pauseInsightBackfill", one.id)
     if before.paused:
-        click.echo(f"The past of {one.title} was paused already. Let it go on: millstream insight resume ...")
+        click.echo(
+            f"The past of {one.title} was paused already. Let it go on: millstream insight resume {shlex.quote(one.title)}"
+        )
     elif before.waits:
-        click.echo(f"The past of {one.title} is paused. Let it go on: millstream insight resume ...")
+        click.echo(
+            f"The past of {one.title} is paused. Let it go on: millstream insight resume {shlex.quote(one.title)}"
+        )
     else:
         click.echo(
-            f"Nothing of the past of {one.title} waits now. What comes will wait until: millstream insight resume ..."
+            f"Nothing of the past of {one.title} waits now, so nothing stands still. What comes later will wait until: millstream insight resume {shlex.quote(one.title)}"
         )
 
 
@@ -118,7 +124,7 @@ def cancel(insight_id: str) -> None:
             _decide(client, "cancelInsightBackfill", one.id)
     if before.waits:
         click.echo(
-            f"What waited of the past of {one.title} is cancelled. Ask again: millstream insight retry ..."
+            f"What waited of the past of {one.title} is cancelled. Ask again: millstream insight retry {shlex.quote(one.title)}"
         )
     else:
         click.echo(f"Nothing of the past of {one.title} waits: there was nothing to cancel.")
@@ -179,7 +185,7 @@ def queue(find: str | None, as_json: bool) -> None:
                 _text(one.backfill_queue_status.queue_position),
                 _text(one.backfill_queue_status.percent_complete, " %"),
                 one.backfill_queue_status.runtime or "",
-                "; ".join(one.backfill_queue_status.errors),
+                "; ".join(map(failure, one.backfill_queue_status.errors)),
             )
             for one in found
         ],

@@ -20,6 +20,14 @@ TOKEN_VARIABLE: Final = "MILLSTREAM_TOKEN"
 ADDRESS_FILE: Final = "api.json"
 _TIMEOUT_S: Final = 60.0
 _ALIVE_TIMEOUT_S: Final = 5.0
+_REMEDIES: Final = {
+    "UNAUTHENTICATED": f"Set {TOKEN_VARIABLE} to a token that millstream token create printed, or unset it to use that of this home.",
+    "NOT_PERMITTED": "Ask a site admin, or use a token with more scopes: millstream token create --help.",
+    "NOT_FOUND": "See what there is by the list of the same command.",
+    "LIMIT_EXCEEDED": "Ask for less at once.",
+    "UNAVAILABLE": "See that it runs, then try again: millstream lag, millstream logs api.",
+}
+"""What to do about errors for which the API says nothing."""
 T = TypeVar("T")
 
 
@@ -100,11 +108,17 @@ class Client:
             ) from error
         first = found.errors[0]
         remedy, place = first.extensions.get("remedy"), first.extensions.get("field")
+        code, at = str(first.extensions.get("code", "")), first.extensions.get("position")
+        where = (
+            f" (at character {at + 1} of the query)"
+            if isinstance(at, int) and "query" in first.extensions
+            else ""
+        )
         raise ApiRefused(
-            f"{place}: {first.message}" if place else first.message,
-            code=str(first.extensions.get("code", "")),
+            f"{place}: {first.message}{where}" if place else first.message,
+            code=code,
             extensions=first.extensions,
-            remedy=str(remedy) if remedy else "",
+            remedy=str(remedy) if remedy else _REMEDIES.get(code, ""),
         )
 
     def send(
@@ -116,6 +130,13 @@ class Client:
     ) -> httpx.Response:
         """POST of a body that is made while it is sent; the answer, whatever it is. Raises httpx.TransportError."""
         return self._http.post(path, params=dict(parameters), content=content, headers=dict(headers))
+
+    def head(self, path: str, parameters: Mapping[str, str]) -> int:
+        """The status with which a HEAD is answered. Raises ApiNotRunning."""
+        try:
+            return self._http.head(path, params=dict(parameters)).status_code
+        except httpx.TransportError as error:
+            raise _silent(self.base_url, error) from error
 
 
 class _Error(msgspec.Struct):
@@ -157,13 +178,19 @@ def _silent(url: str, error: Exception) -> ApiNotRunning:
 def _url(home: Path, environ: Mapping[str, str]) -> str:
     named = environ.get(URL_VARIABLE)
     if named:
+        if not named.startswith(("http://", "https://")):
+            raise ApiNotRunning(
+                f"{URL_VARIABLE} is {named!r}, which is no address",
+                remedy="Set it to the one that millstream up printed: http://127.0.0.1:7080, say.",
+            )
         return named.rstrip("/")
     try:
         found = json.loads((home / ADDRESS_FILE).read_text(encoding="utf-8"))
         return str(found["url"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ApiNotRunning(
-            f"no API runs in {home}", remedy=f"millstream up, or set {URL_VARIABLE} to the one that you mean"
+            f"no API runs in {home}",
+            remedy=f"millstream up; or name the folder in which it runs, MILLSTREAM_HOME=/…/.millstream, or its address: {URL_VARIABLE}",
         ) from error
 
 

@@ -161,7 +161,7 @@ def redrive(
     """
     wanted = _filter({**given, "kind": Kind.QUARANTINED.value})
     with _connected() as (connection, database):
-        found = _meant(connection, wanted, positions, everything)
+        found = _to_redrive(connection, wanted, positions, everything)
         places = listing.aggregates(found)
         number = sum(map(len, places.values()))
         if not dry_run and not yes:
@@ -212,6 +212,7 @@ def drop(
                     ("KIND", "PROJECTION", "POSITION", "AGGREGATE", "WAITING", "APPENDED", "REASON"),
                     [entry_row(one) for one in found],
                 )
+                click.echo(f"{len(found):,} records would be dropped. Nothing was changed.")
             return
         if not yes:
             confirmed(f"Drop {len(found):,} records for ever?", "Nothing was ordered.")
@@ -282,6 +283,26 @@ def _meant(
     if not found:
         raise NothingMeant("nothing of that is put aside", remedy="millstream dead-letters list")
     return found
+
+
+def _to_redrive(
+    connection: Connection, wanted: Filter, positions: tuple[Position, ...], everything: bool
+) -> list[Entry]:
+    """As ``_meant``; a dead letter, which nobody can fold, is told apart from what is not put aside at all."""
+    try:
+        return _meant(connection, wanted, positions, everything)
+    except NothingMeant as nothing:
+        live = live_generations(connection)
+        anything = msgspec.structs.replace(wanted, kind=Kind.DEAD_LETTER)
+        for at in positions or (None,):
+            letters = msgspec.structs.replace(anything, position=at) if at is not None else anything
+            if found := listing.entries(connection, live, letters, first=1):
+                one = found[0].position
+                raise NothingMeant(
+                    f"{one} is a dead letter: it is no event, and never can be folded",
+                    remedy=f"Publish a corrected event, then leave it out: millstream dead-letters drop {one} --reason …",
+                ) from nothing
+        raise
 
 
 def _carry(

@@ -10,7 +10,7 @@ import click
 from api.cli import insight_questions as questions
 from api.cli import insight_shown as shown
 from api.cli.client import Client, connect
-from api.cli.output import confirmed, console, print_json, print_table, progress
+from api.cli.output import confirmed, console, print_json, print_table, progress, warn
 from api.cli.query_hints import blanks_note
 from api.cli.rendering import chart_table
 from api.cli.repo_command import WaitTimedOut
@@ -111,13 +111,17 @@ def create(
         counted = wait_counted(client, made.id, timeout_s) if wait else None
         if counted is not None:
             made.is_loading_data = False
+        whole = questions.whole(client, made.id) if counted is not None and counted.failed else None
+        same = [one for one in questions.listed(client, title) if one.title == title and one.id != made.id]
     if as_json:
         print_json(made.as_json())
     else:
         click.echo(
             f"{made.title} is insight {made.database_id}. See it: millstream insight show {made.database_id}"
         )
-    raise_what_failed(counted)
+    if same:
+        warn(f"{title!r} is also insight {same[0].database_id}: commands have to name these by their numbers")
+    raise_what_failed(counted, whole)
 
 
 @insight.command("list", epilog="Example: millstream insight list --find api --json")
@@ -173,14 +177,16 @@ def show(insight_id: str, wait: bool, timeout_s: float, as_json: bool) -> None:
         raise questions.unknown(insight_id)
     if as_json:
         print_json(shown.as_json(found))
-        raise_what_failed(counted)
+        raise_what_failed(counted, found)
         return
     console().print(chart_table(found.title, shown.chart_lines(found)))
     if found.is_loading_data:
         done = sum(series.status.done_cells for series in found.data_series)
         planned = sum(series.status.planned_cells for series in found.data_series)
         click.echo(f"Still counting: {done:,} of {planned:,} cells. Wait for the rest: --wait")
-    raise_what_failed(counted)
+    for sentence in shown.why_incomplete(found):
+        click.echo(f"≥ or · because {sentence}")
+    raise_what_failed(counted, found)
 
 
 @insight.command(epilog="Example: millstream insight delete 'Old API' --yes")
@@ -210,7 +216,7 @@ def delete(insight_id: str, yes: bool, as_json: bool) -> None:
 def _state(one: questions.Listed, failed: Sequence[str] | None) -> str:
     """As the queue says it."""
     state = "counting" if one.is_loading_data else "counted" if failed is None else "failed"
-    return f"{state}: {'; '.join(failed)}" if failed else state
+    return f"{state}: {'; '.join(map(shown.failure, failed))}" if failed else state
 
 
 def wait_counted(client: Client, identity: str, timeout_s: float) -> questions.CellsSoFar:
@@ -232,13 +238,17 @@ def wait_counted(client: Client, identity: str, timeout_s: float) -> questions.C
             time.sleep(_POLL_S)
 
 
-def raise_what_failed(counted: questions.CellsSoFar | None) -> None:
-    """Raises CountingFailed when cells that were waited for have finally no value."""
-    if counted is not None and counted.failed:
-        raise CountingFailed(
-            f"{counted.failed:,} of {counted.planned:,} cells could not be counted",
-            remedy="millstream insight queue says why; when that is mended: millstream insight retry",
-        )
+def raise_what_failed(counted: questions.CellsSoFar | None, whole: questions.Insight | None) -> None:
+    """Raises CountingFailed, which says why, when cells that were waited for have finally no value."""
+    if counted is None or not counted.failed:
+        return
+    why = [] if whole is None else shown.why_incomplete(whole)
+    again = "" if whole is None else f" {whole.database_id}"
+    raise CountingFailed(
+        f"{counted.failed:,} of {counted.planned:,} cells could not be counted{': ' if why else ''}{'; '.join(why)}",
+        remedy=f"See it by millstream insight show{again}; when that is mended: millstream insight retry{again}. "
+        "Or follow the repository no longer: millstream repo remove NAME.",
+    )
 
 
 def read_interval(text: str) -> tuple[str, int]:

@@ -18,7 +18,7 @@ fragment Shown on InsightView {
   dataSeries {
     seriesId label query times values complete
     status { plannedCells doneCells }
-    perRepository { repository { name } points { dateTime value complete } }
+    perRepository { repository { name } points { dateTime value complete reason } }
   }
 }
 """
@@ -99,6 +99,7 @@ class RepositoryPoint(_Camel):
     date_time: datetime
     value: float | None
     complete: bool
+    reason: str | None = None
 
 
 class RepositoryPoints(msgspec.Struct):

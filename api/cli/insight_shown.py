@@ -5,6 +5,7 @@ from datetime import datetime
 
 from api.cli.insight_questions import Insight, RepositoryPoint
 from api.cli.rendering import Line
+from api.web.reasons import Reasons
 
 
 def as_json(insight: Insight) -> dict[str, object]:
@@ -60,6 +61,31 @@ def chart_lines(insight: Insight) -> list[Line]:
         )
         for series in insight.ordered
     ]
+
+
+def why_incomplete(insight: Insight) -> list[str]:
+    """One sentence for each reason for which counts are missing or lower bounds, with the repositories that it is about."""
+    found: dict[str, dict[str, set[datetime]]] = {}
+    for series in insight.ordered:
+        for one in series.per_repository:
+            for point in one.points:
+                if point.reason and not point.complete:
+                    code = point.reason.partition(":")[0].strip()
+                    found.setdefault(code, {}).setdefault(one.repository.name, set()).add(point.date_time)
+    return [
+        f"{Reasons.in_words(code, sorted(names))}: {_points(len(set.union(*names.values())))}"
+        for code, names in found.items()
+    ]
+
+
+def failure(text: str) -> str:
+    """``code: 3 requests``, as the queue says it, in words."""
+    code, _, rest = text.partition(":")
+    return f"{Reasons.in_words(code)} ({rest.strip()})" if rest.strip() else Reasons.in_words(code)
+
+
+def _points(count: int) -> str:
+    return f"{count:,} point{'s' * (count != 1)}"
 
 
 def _placed(times: Sequence[datetime], values: dict[datetime, float | None]) -> list[float | None]:

@@ -56,7 +56,7 @@ def notify(repository: str | None, strict: bool, timeout_s: float, quiet: bool, 
     except (NotTold, OSError, subprocess.SubprocessError) as error:
         if strict:
             raise _told(error) from error
-        click.echo(f"millstream: not told of this push: {error}", err=True)
+        click.echo(f"millstream: not told of this push: {error} (--strict makes that an error)", err=True)
         return
     if not quiet:
         click.echo(f"millstream: {named} is looked at")
@@ -113,7 +113,9 @@ class _Api:
     def __init__(self, timeout_s: float) -> None:
         home = _home()
         url = os.environ.get("MILLSTREAM_URL") or _address(home)
-        token = os.environ.get("MILLSTREAM_TOKEN") or _read(home / "token", "no API was ever started there")
+        token = os.environ.get("MILLSTREAM_TOKEN") or _read(
+            home / "token", f"no API was ever started in {home}"
+        )
         parts = urlsplit(url)
         make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = make(parts.hostname or "127.0.0.1", parts.port, timeout=timeout_s)
@@ -148,7 +150,7 @@ def _home() -> Path:
 
 
 def _address(home: Path) -> str:
-    found = json.loads(_read(home / "api.json", "no API runs there"))
+    found = json.loads(_read(home / "api.json", f"no API runs in {home}"))
     return str(found["url"])
 
 
@@ -157,7 +159,7 @@ def _read(file: Path, otherwise: str) -> str:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise NotTold(
-            f"there is no {file}: {otherwise}",
+            otherwise,
             remedy="Name the home of the installation in MILLSTREAM_HOME, or its API in MILLSTREAM_URL.",
         ) from error
 

@@ -107,7 +107,7 @@ def add(name: str, users: tuple[str, ...]) -> None:
         found = _one(client, name)
         for one in users:
             client.ask(_ADD, {"org": found.id, "user": one}, dict)
-    click.echo(f"{found.name}: {', '.join(users)} belong to it.")
+    click.echo(f"{found.name}: {', '.join(users)} {_belong(users)} to it.")
 
 
 @org.command(epilog="Example: millstream org remove platform alice")
@@ -119,7 +119,7 @@ def remove(name: str, users: tuple[str, ...]) -> None:
         found = _one(client, name)
         for one in users:
             client.ask(_REMOVE, {"org": found.id, "user": one_of(client, one).id}, dict)
-    click.echo(f"{found.name}: {', '.join(users)} belong to it no longer.")
+    click.echo(f"{found.name}: {', '.join(users)} {_belong(users)} to it no longer.")
 
 
 @org.command(epilog="Example: millstream org delete platform --yes")
@@ -133,6 +133,10 @@ def delete(name: str, yes: bool) -> None:
             confirmed(f"End the organisation {found.name} for ever?", "nothing was ended")
         client.ask(_DELETE, {"org": found.id}, dict)
     click.echo(f"{found.name}: ended.")
+
+
+def _belong(users: tuple[str, ...]) -> str:
+    return "belongs" if len(users) == 1 else "belong"
 
 
 def _one(client: Client, name: str) -> Shown:

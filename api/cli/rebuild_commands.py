@@ -13,9 +13,10 @@ import click
 import msgspec
 from sqlalchemy import Engine
 
-from api.cli.output import print_json, print_table, warn
+from api.cli.output import confirmed, print_json, print_table, warn
 from api.cli.rebuild_progress import RebuildProgress, duration, size
 from api.cli.times import Moment
+from infra.kafka.admin import KafkaAdmin
 from infra.kafka.producer import Publisher
 from infra.logging import configure
 from infra.postgres.connect import engine as make_engine
@@ -27,11 +28,15 @@ from projections.rebuild.control import Rebuild, RebuildState
 from projections.rebuild.dry_run import estimate
 from projections.rebuild.errors import NoSuchRebuild
 from projections.rebuild.following import follow
+from projections.rebuild.groups import forget_dropped
+from projections.rebuild.listing import generation_of
+from projections.rebuild.until import log_begins
 from schemas.envelope import Event
 
 _NAMES: Final = [one.name for one in PROJECTIONS]
 _NAME: Final = click.argument("name", type=click.Choice(_NAMES), metavar="PROJECTION")
 _JSON: Final = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+_YES: Final = click.option("--yes", is_flag=True, help="Do not ask.")
 _WAITING: Final = (RebuildState.READY, RebuildState.FAILED)
 
 
@@ -87,6 +92,8 @@ def rebuild(
         if waiting is not None and waiting.state in _WAITING and not waiting.scratch and until is None:
             ordered = control.accept(engine, waiting.id)
         else:
+            if time is not None:
+                _warn_if_empty(settings, name, time)
             ordered = control.order(
                 engine,
                 name,
@@ -126,14 +133,27 @@ def rollback(name: str, as_json: bool) -> None:
     )
 
 
-@click.command("drop-generation", epilog="Example: millstream projection drop-generation series_points 3")
+@click.command(
+    "drop-generation", epilog="Example: millstream projection drop-generation series_points 3 --yes"
+)
 @_NAME
 @click.argument("number", type=click.IntRange(1))
+@_YES
 @_JSON
-def drop_generation(name: str, number: int, as_json: bool) -> None:
-    """Drop a generation with all its rows; never the live one, nor one that is being filled."""
-    with _database(load_settings()) as engine:
+def drop_generation(name: str, number: int, yes: bool, as_json: bool) -> None:
+    """Drop a generation with all its rows and its consumer group; never the live one, nor one that is being filled."""
+    settings = load_settings()
+    with _database(settings) as engine:
+        if not yes:
+            with engine.connect() as connection:
+                asked = generation_of(connection, name, number)
+            _confirm_drop(asked)
         gone = control.drop_generation(engine, name, number)
+        with KafkaAdmin(settings) as admin:
+            for group in forget_dropped(engine, admin, name):
+                warn(
+                    f"somebody is still in the group {group}: it goes with the next generation that is dropped"
+                )
     if as_json:
         print_json({"projection": name, "generation": number, "sizeBytes": gone.size_bytes})
         return
@@ -186,7 +206,7 @@ def generations(name: str, as_json: bool) -> None:
         )
         return
     print_table(
-        ("GENERATION", "USE", "VERSION", "ROWS", "SIZE", "MADE", "SHOWS"),
+        ("GENERATION", "USE", "VERSION", "ROWS, ABOUT", "SIZE", "MADE", "SHOWS"),
         [
             (
                 str(one.number),
@@ -227,10 +247,39 @@ def resume(name: str, as_json: bool) -> None:
 
 @click.command(epilog="Example: millstream projection cancel series_points")
 @_NAME
+@_YES
 @_JSON
-def cancel(name: str, as_json: bool) -> None:
-    """Give up the newest rebuild of a projection, and drop what it has filled."""
+def cancel(name: str, yes: bool, as_json: bool) -> None:
+    """Give up the newest rebuild of a projection, and drop what it has filled; it asks when that was finished."""
+    with _database(load_settings()) as engine:
+        found = _latest(engine, name)
+    if found is not None and found.state is RebuildState.READY and not yes:
+        confirmed(
+            f"Drop generation {found.generation} of {name}, which is filled: {found.reason}?",
+            "nothing was dropped",
+        )
     _step(name, as_json, control.cancel)
+
+
+def _confirm_drop(one: control.GenerationInfo) -> None:
+    """Ask, and say what is lost. Raises NotConfirmed."""
+    lost = ": readers cannot be led back to it then" if one.kept else ""
+    confirmed(
+        f"Drop generation {one.number} of {one.projection} ({_use(one)}, {size(one.size_bytes)}){lost}?",
+        "nothing was dropped",
+    )
+
+
+def _warn_if_empty(settings: Settings, name: str, until: datetime) -> None:
+    """Say so when the log begins later than the time that is to be shown."""
+    one = projection(name)
+    with KafkaAdmin(settings) as admin:
+        begins = log_begins(settings, admin, one)
+    if begins is None or begins >= until:
+        shown = "is empty" if begins is None else f"begins at {begins:%Y-%m-%d %H:%M:%S} UTC"
+        warn(
+            f"the log of {name} {shown}: nothing was known at {until:%Y-%m-%d %H:%M:%S} UTC, and this generation will be empty"
+        )
 
 
 def _step(name: str, as_json: bool, take: Callable[[Engine, int], Rebuild]) -> None:

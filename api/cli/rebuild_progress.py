@@ -35,8 +35,11 @@ def duration(seconds: float | None) -> str:
 
 def line(one: Rebuild) -> str:
     """One rebuild in a line."""
-    share = f"{100 * one.events / one.of_all:.0f} %" if one.of_all else "-"
-    shown = f"{one.projection} g{one.generation} {one.state.value} {one.events:,} of {one.of_all:,} events ({share})"
+    share = f"{100 * one.events / one.of_all:.0f} %" if one.of_all else ""
+    shown = f"{one.projection} g{one.generation} {one.state.value}"
+    if not one.of_all:
+        return shown  # nobody has looked at the log yet, or it holds nothing of that time
+    shown += f" {one.events:,} of {one.of_all:,} events ({share})"
     if one.state is RebuildState.FILLING:
         shown += f"  {one.events_per_s:,.0f}/s  ETA {duration(one.eta_s)}"
     return f"{shown}  {size(one.bytes)}"
@@ -49,6 +52,7 @@ class RebuildProgress:
         self._live = Live(console=Console(stderr=True), transient=True) if sys.stderr.isatty() else None
         self._next_s = 0.0
         self._state: RebuildState | None = None
+        self._said = ""
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -66,6 +70,7 @@ class RebuildProgress:
             self._live.update(Text(line(one)))
             return
         now_s = time.monotonic()
-        if one.state is not self._state or now_s >= self._next_s:
-            self._state, self._next_s = one.state, now_s + _PLAIN_EVERY_S
-            click.echo(line(one), err=True)
+        said = line(one)
+        if said != self._said and (one.state is not self._state or now_s >= self._next_s):
+            self._state, self._next_s, self._said = one.state, now_s + _PLAIN_EVERY_S, said
+            click.echo(said, err=True)

@@ -10,11 +10,12 @@ import msgspec
 
 from api.cli.client import ApiRefused, Client, connect
 from api.cli.output import print_json, print_table, progress, warn
-from api.demo.choices import Chosen, require_git, to_follow
+from api.demo.choices import Chosen, check_urls, require_git, to_follow
 from infra.settings import load_settings
 from schemas.errors import MillstreamError
 
 _POLL_S: Final = 0.3
+_MOST_CHARACTERS: Final = 80
 _ADD: Final = """
 mutation AddRepository($input: AddRepositoryInput!) {
   addRepository(input: $input) { position repository { ...Shown } }
@@ -137,6 +138,7 @@ def repo() -> None:
     "--archived", is_flag=True, help="It is archived: counted only where a query says archived:yes."
 )
 @click.option("--private", is_flag=True, help="Not everybody may see it.")
+@click.option("--no-check", is_flag=True, help="Register a clone URL though git cannot read it from here.")
 @click.option("--wait", is_flag=True, help="Return when it is ready to be counted.")
 @click.option("--timeout", "timeout_s", default=600.0, show_default=True, help="Longest wait, in seconds.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list, one object per repository.")
@@ -146,17 +148,25 @@ def add(
     fork: bool,
     archived: bool,
     private: bool,
+    no_check: bool,
     wait: bool,
     timeout_s: float,
     as_json: bool,
 ) -> None:
-    """Follow repositories: a clone (read in place), a folder of clones (each), or a clone URL (mirrored)."""
+    """Follow repositories: a clone (read in place), a folder of clones (each), or a clone URL (mirrored).
+
+    A clone URL that git cannot read from here is refused, for a repository without a clone leaves every chart over all
+    repositories incomplete. With --no-check it is registered all the same: where only the workers reach it.
+    """
     require_git()
     chosen = [one for location in locations for one in _chosen(location)]
     if name is not None and len(chosen) != 1:
         raise click.UsageError(f"--name fits one repository, these are {len(chosen)}")
+    if not no_check:
+        check_urls(chosen, otherwise="; or register it unseen: --no-check")
     flags: dict[str, object] = {"fork": fork, "archived": archived, "private": private}
     with connect(load_settings()) as client:
+        before = {given for one in chosen if named(client, given := name or one.name) is not None}
         added = [_add(client, one, name, flags) for one in chosen]
         if wait:
             added = wait_ready(client, [one.name for one in added], timeout_s)
@@ -164,7 +174,7 @@ def add(
         print_json([one.as_json() for one in added])
     else:
         for one in added:
-            click.echo(f"{one.name}: {one.state}")
+            click.echo(f"{one.name}: {one.state}{', was followed already' if one.name in before else ''}")
     failed = [one for one in added if one.mirror_info.last_error]
     if failed:
         raise CloneFailed(
@@ -195,7 +205,7 @@ def list_(find: str | None, as_json: bool) -> None:
         [
             (
                 one.name,
-                one.described,
+                _short(one.described),
                 one.default_branch.display_name if one.default_branch else "",
                 one.default_branch.target.oid[:12] if one.default_branch else "",
                 one.mirror_info.remote_url,
@@ -229,6 +239,12 @@ def wait_ready(client: Client, names: Sequence[str], timeout_s: float) -> list[S
                     remedy="See that a worker runs (millstream worker), and how far it is: millstream lag.",
                 )
             time.sleep(_POLL_S)
+
+
+def _short(text: str) -> str:
+    """One line that leaves room for other columns; all of it is in --json."""
+    line = " ".join(text.split())
+    return line if len(line) <= _MOST_CHARACTERS else f"{line[: _MOST_CHARACTERS - 1]}…"
 
 
 def _chosen(location: str) -> list[Chosen]:

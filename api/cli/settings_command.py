@@ -62,7 +62,14 @@ def list_(as_json: bool) -> None:
     print_table(
         ("SETTING", "VALUE", "DEFAULT", "FROM", "TO", "WHAT IT IS"),
         [
-            (one.key, number(one.value), number(one.default), f"{one.least:g}", f"{one.most:g}", one.help)
+            (
+                one.key,
+                _shown(one, one.value),
+                _shown(one, one.default),
+                number(one.least),
+                number(one.most),
+                one.help,
+            )
             for one in found
         ],
         empty="There are no settings.",
@@ -98,6 +105,12 @@ def number(value: float | None) -> str:
     return "no limit" if value is None else f"{value:,.10g}"
 
 
+def _shown(one: Shown, value: float | None) -> str:
+    """No value is no limit, unless the setting says what it is instead."""
+    measured = value is None and "no value:" in one.help and "no value: no limit" not in one.help
+    return "no value" if measured else number(value)
+
+
 def _number(key: str, text: str) -> float:
     """Raises NoNumber."""
     try:
@@ -118,7 +131,7 @@ def _change(key: str, value: float | None) -> Shown:
 
 
 def _say(one: Shown) -> None:
-    click.echo(f"{one.key} is {number(one.value)} now.")
+    click.echo(f"{one.key} is {_shown(one, one.value)} now.")
 
 
 commands: list[click.Command] = [settings]

@@ -13,9 +13,10 @@ import click
 import httpx
 import msgspec
 
-from api.cli.client import ApiRefused, Client, connect
+from api.cli.client import TOKEN_VARIABLE, ApiRefused, Client, connect
 from api.cli.output import Report, print_json, progress
 from api.graphql.ids import upload_node_id
+from api.http.upload_request import UploadRefused, upload_request
 from infra.settings import load_settings
 from schemas.errors import MillstreamError
 from streams.uploads.errors import MalformedIndex
@@ -127,6 +128,7 @@ def upload(
         "indexerVersion": indexer_version or version,
     }
     with tempfile.TemporaryFile() as compressed, connect(load_settings()) as client:
+        _check(client, parameters)
         raw_bytes = _compress(file, compressed)
         sender = _Sender(client, compressed, raw_bytes, part_mib * _MIB)
         number = sender.send(parameters)
@@ -142,6 +144,25 @@ def upload(
             click.echo(url)
     if wait and (state is None or state.state != "COMPLETED"):
         sys.exit(1)
+
+
+def _check(client: Client, parameters: dict[str, str]) -> None:
+    """Whether the upload would be taken, before anything is compressed or sent. Raises NotUploaded, ApiNotRunning."""
+    try:
+        upload_request(PATH, parameters, {})
+    except UploadRefused as error:
+        raise NotUploaded(str(error), remedy=error.remedy) from error
+    status = client.head(PATH, parameters)
+    if status == httpx.codes.NOT_FOUND:
+        raise NotUploaded(
+            f"no repository {parameters['repository']!r} is followed",
+            remedy="See them by millstream repo list, or add it: millstream repo add.",
+        )
+    if status == httpx.codes.UNAUTHORIZED:
+        raise NotUploaded(
+            f"the API at {client.base_url} does not know this token",
+            remedy=f"Set {TOKEN_VARIABLE} to one that millstream token create printed.",
+        )
 
 
 def _tool_of(file: Path) -> tuple[str, str]:

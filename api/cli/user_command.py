@@ -1,5 +1,6 @@
 """``millstream user``: who has an account, and who is a site admin."""
 
+import shlex
 from datetime import datetime
 from typing import Final
 
@@ -9,6 +10,7 @@ import msgspec
 from api.cli.client import Client, connect
 from api.cli.output import confirmed, print_json, print_table
 from infra.settings import load_settings
+from schemas.accounts.names import LOCAL_ADMIN
 from schemas.errors import MillstreamError
 
 _SHOWN: Final = """
@@ -153,7 +155,12 @@ def list_(find: str | None, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("address")
 def email(name: str, address: str) -> None:
-    """Give a user an address, in place of the one before."""
+    """Give a user an address, in place of the one before. The local admin's is a setting: MILLSTREAM_ADMIN_EMAIL."""
+    if name.lower() == LOCAL_ADMIN:
+        raise UserUnknown(
+            f"{LOCAL_ADMIN} is the local admin, for whom no account is open",
+            remedy=f"Set MILLSTREAM_ADMIN_EMAIL={shlex.quote(address)} and start Millstream again.",
+        )
     with connect(load_settings()) as client:
         client.ask(_EMAIL, {"id": one_of(client, name).id, "email": address}, dict)
     click.echo(f"{name}: the address is in the vault.")

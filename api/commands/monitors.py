@@ -209,7 +209,13 @@ class ActionReader:
             raise InputRefused(field, str(error), remedy=error.remedy) from error
         if kind is ActionKind.SLACK_WEBHOOK:
             if target.host.lower() not in self._slack_hosts:
-                raise InputRefused(field, f"a Slack webhook is on {' or '.join(sorted(self._slack_hosts))}")
+                raise InputRefused(
+                    field,
+                    f"a Slack webhook is on {' or '.join(sorted(self._slack_hosts))}",
+                    remedy="Use the address that Slack gave, a webhook for anything else, or allow this host: MILLSTREAM_ACTION_SLACK_HOSTS.",
+                )
             if not target.is_tls and self._slack_hosts == {"hooks.slack.com"}:
-                raise InputRefused(field, "a Slack webhook begins with https://")
+                raise InputRefused(
+                    field, "a Slack webhook begins with https://", remedy="Use the address that Slack gave."
+                )
         return target.host.lower()

@@ -16,11 +16,13 @@ from typing import Final
 from infra.embedded.errors import MissingProgram
 from schemas.errors import MillstreamError
 from schemas.ids import InvalidRepositoryName, canonical_repository_name
-from streams.repositories.location import check_clone_url
+from streams.repositories.location import CloneRefused, check_clone_url, without_credentials
+from streams.repositories.mirror import ClonePolicy, check_reachable
 
 FULL_HISTORY: Final = timedelta(days=60)
 """What the repository that the demo stands in must have, to be worth a line in the chart."""
 _SEARCH_DEPTH: Final = 3
+_REACHABLE: Final = ClonePolicy(timeout_s=30.0)
 
 
 class NotARepository(MillstreamError):
@@ -29,6 +31,10 @@ class NotARepository(MillstreamError):
 
 class ShallowClone(MillstreamError):
     """The past of this clone was cut off."""
+
+
+class NotReachable(MillstreamError):
+    """No git repository can be read at a clone URL."""
 
 
 class EmptyRepository(MillstreamError):
@@ -168,6 +174,21 @@ def inspect(path: Path, *, name: str | None = None) -> Chosen:
     return Chosen(
         name or canonical_repository_name(str(path)), path=path, oldest=datetime.fromtimestamp(oldest_s, UTC)
     )
+
+
+def check_urls(repositories: Sequence[Chosen], *, otherwise: str = "") -> None:
+    """Ask git for each clone URL, before anything is registered. Raises NotReachable; ``otherwise`` ends its remedy."""
+    for one in repositories:
+        if one.clone_url is None:
+            continue
+        try:
+            check_reachable(one.clone_url, _REACHABLE)
+        except CloneRefused as error:
+            shown = without_credentials(one.clone_url)
+            raise NotReachable(
+                f"{shown} cannot be read, so nothing was registered: {' '.join(str(error).split())}",
+                remedy=f"See what git says: git ls-remote {shlex.quote(shown)}{otherwise}",
+            ) from error
 
 
 def require_git() -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from api.cli.client import Client
 from api.demo import questions
-from api.demo.choices import Chosen, ShallowClone
+from api.demo.choices import Chosen, ShallowClone, check_urls
 from api.demo.lag import Lag, log_ends, measure
 from api.demo.live import Progress, Rate, open_block, until_planned
 from api.demo.system import Report, System
@@ -47,9 +47,10 @@ def wait_until(system: System, look: Callable[[], T | None], otherwise: str) -> 
 
 
 def register(client: Client, repositories: Sequence[Chosen]) -> int:
-    """Register those that are not followed yet, or stood elsewhere; how many these were."""
+    """Register those that are not followed yet, or stood elsewhere; how many these were. Raises NotReachable."""
     known = {answer.name: answer.mirror_info.remote_url for answer in followed(client, repositories)}
     missing = [repository for repository in repositories if known.get(repository.name) != repository.location]
+    check_urls(missing)
     for repository in missing:
         place = (
             {"cloneUrl": repository.clone_url} if repository.path is None else {"path": str(repository.path)}

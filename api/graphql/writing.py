@@ -21,10 +21,17 @@ from schemas.codec import new_event
 from schemas.envelope import Event, Position
 from schemas.events import REGISTRY
 from schemas.ids import derived_event_id
+from schemas.judgement import ReasonCode
 from schemas.registry import Payload
 
 SOURCE: Final = "//millstream/api"
 KEY_FIELD: Final = "Idempotency-Key"
+_REFUSED: Final[dict[str, str]] = {
+    ReasonCode.EXISTS: "Choose another name, or use what is there already.",
+    ReasonCode.DELETED: "Choose another name: what has ended stays ended.",
+    ReasonCode.REMOVED: "Add it again first.",
+    ReasonCode.UNKNOWN: "Create it first.",
+}
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +144,7 @@ def _answered(
         raise ApiError(
             Code.REJECTED,
             f"Refused: {found.reason}.",
+            remedy=_REFUSED.get(found.reason_code or "", "See what is there now, and say it anew."),
             reason=found.reason,
             reasonCode=found.reason_code,
             id=identity,

@@ -39,10 +39,12 @@ from schemas.codec import MAX_RECORD_BYTES
 from schemas.envelope import Event
 from schemas.errors import MillstreamError
 from schemas.events import REGISTRY
+from schemas.registry import Audience
 from schemas.validation import EventRefused, FieldProblem, event_from
 
 PATH: Final = "/events"
 MAX_WAIT_S: Final = 30.0
+_EXTERNAL: Final = sorted({one.name for one in REGISTRY if one.audience is Audience.EXTERNAL})
 _POLL_S: Final = 0.05
 _LOOK_AT_LEAST_EVERY_S: Final = 0.25
 _THREADS: Final = 8
@@ -157,8 +159,9 @@ class EventsEndpoint:
             return event_errors(
                 400,
                 "INVALID_INPUT",
-                "Say which event: GET /events?source=S&id=I, and wait=SECONDS to wait for its verdict.",
-                "Give both as the event had them, percent-encoded.",
+                "; ".join(f"{one.path} {one.reason}" for one in problems) + ".",
+                "Say which event, source and id as it had them, percent-encoded: GET /events?source=S&id=I, and wait=SECONDS (at most "
+                f"{MAX_WAIT_S:g}) to wait for its verdict.",
                 problems,
             )
         status = await self._judged(source, event_id, wait_s, user)
@@ -220,8 +223,8 @@ def checked(
             403,
             "TYPE_INTERNAL",
             "This type says what Millstream's own agents found or did: nobody else may state it.",
-            "Publish events of external types only: docs/publishing.md lists them.",
-            problems,
+            f"Publish events of external types only: {', '.join(_EXTERNAL)}.",
+            [one for one in problems if one.path.endswith(".type")] or problems,
         )
     too_large = next((one for one in problems if one.reason.startswith("is too large")), None)
     if too_large is not None:

@@ -65,7 +65,10 @@ def upload_request(path: str, given: Mapping[str, str], headers: Mapping[str, st
     size = headers.get("x-uncompressed-size")
     if size and not (size.isascii() and size.isdigit()):
         raise UploadRefused(
-            422, "INVALID_INPUT", f"X-Uncompressed-Size is {size!r}: it has to be a number of bytes."
+            422,
+            "INVALID_INPUT",
+            f"X-Uncompressed-Size is {size!r}: it has to be a number of bytes.",
+            "Leave it out, or give the size before compression.",
         )
     if "uploadId" in given:
         upload_id = _number(given["uploadId"])
@@ -76,7 +79,10 @@ def upload_request(path: str, given: Mapping[str, str], headers: Mapping[str, st
         index = _number(given.get("index", ""))
         if index is None:
             raise UploadRefused(
-                400, "INVALID_INPUT", "index is missing: say which part this is, from 0, or done=true."
+                400,
+                "INVALID_INPUT",
+                "index is missing.",
+                "Say which part this is, from 0: index=0; or, after the last one, done=true.",
             )
         return PartOf(upload_id=upload_id, index=index)
     return _new(path, given, headers)
@@ -92,7 +98,12 @@ def unknown_upload(named: object) -> UploadRefused:
 def _new(path: str, given: Mapping[str, str], headers: Mapping[str, str]) -> NewUpload:
     missing = [name for name in ("repository", "commit", "indexerName") if not given.get(name)]
     if missing:
-        raise UploadRefused(400, "INVALID_INPUT", f"{', '.join(missing)} is missing in the address.")
+        raise UploadRefused(
+            400,
+            "INVALID_INPUT",
+            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing in the address.",
+            f"Add what is missing: ?{'&'.join(f'{name}=…' for name in missing)}",
+        )
     commit = given["commit"].lower()
     if _COMMIT.fullmatch(commit) is None:
         raise UploadRefused(
@@ -105,7 +116,12 @@ def _new(path: str, given: Mapping[str, str], headers: Mapping[str, str]) -> New
     if given.get("multiPart", "").lower() in _TRUE:
         parts = _number(given.get("numParts", ""))
         if parts is None or not 1 <= parts <= MAX_PARTS:
-            raise UploadRefused(400, "INVALID_INPUT", f"numParts has to be a number from 1 to {MAX_PARTS:,}.")
+            raise UploadRefused(
+                400,
+                "INVALID_INPUT",
+                f"numParts has to be a number from 1 to {MAX_PARTS:,}.",
+                "Say in how many parts the index comes, or leave multiPart out.",
+            )
     return NewUpload(
         repository=given["repository"],
         commit=commit,
@@ -122,7 +138,10 @@ def root_of(given: str) -> str:
     path = posixpath.normpath("/" + given.strip().lstrip("/")).strip("/")
     if ".." in given.split("/") or _CONTROL.search(path) or len(path.encode()) >= MAX_ROOT_BYTES:
         raise UploadRefused(
-            400, "INVALID_INPUT", f"root is {given[:100]!r}: it has to be a folder inside the repository."
+            400,
+            "INVALID_INPUT",
+            f"root is {given[:100]!r}: it has to be a folder inside the repository.",
+            "Give it relative to the top of the repository: web/app.",
         )
     return f"{path}/" if path else ""
 

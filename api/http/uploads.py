@@ -23,7 +23,7 @@ from starlette.routing import BaseRoute, Route
 from api.auth.guard import current_user
 from api.auth.user import User
 from api.context import AppContext
-from api.http.refusals import event_errors
+from api.http.refusals import UPLOAD_PATHS, event_errors
 from api.http.upload_request import Done, NewUpload, PartOf, UploadRefused, unknown_upload, upload_request
 from api.judging import wait_judged
 from infra.blobs import BlobRef, BlobStore, BlobStoreError
@@ -38,7 +38,7 @@ from schemas.codec import new_event
 from schemas.events import BlobPart, UploadDescription, UploadState, UploadStateChanged
 from schemas.ids import InvalidRepositoryName, canonical_repository_name, derived_event_id, upload_id
 
-PATHS: Final = ("/.api/scip/upload", "/.api/lsif/upload")
+PATHS: Final = UPLOAD_PATHS
 SOURCE: Final = "//millstream/api"
 MAX_PART_BYTES: Final = 8 << 30
 _BUFFER_BYTES: Final = 1 << 20
@@ -60,7 +60,7 @@ class Announced(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def routes(context: AppContext) -> list[BaseRoute]:
-    """Both addresses; HEAD says that they are there."""
+    """Both addresses; HEAD says that they are there and, with the parameters of an upload, whether it would be taken."""
     endpoint = UploadEndpoint(context)
     return [Route(path, endpoint.answer, methods=["HEAD", "POST"]) for path in PATHS]
 
@@ -78,7 +78,8 @@ class UploadEndpoint:
         user = current_user(request)
         if user is None:
             return event_errors(401, "UNAUTHENTICATED", "Send 'Authorization: token T'.")
-        if request.method != "POST":
+        looks = request.method != "POST"
+        if looks and "repository" not in request.query_params:
             return Response(status_code=200)
         try:
             asked = upload_request(
@@ -86,6 +87,10 @@ class UploadEndpoint:
                 request.query_params,
                 {name.lower(): value for name, value in request.headers.items()},
             )
+            if looks:
+                if isinstance(asked, NewUpload):
+                    await self._run(lambda: self._repository(asked.repository, user))
+                return Response(status_code=200)
             match asked:
                 case NewUpload(parts=None):
                     return await self._in_one_piece(asked, request, user)

@@ -77,6 +77,7 @@ class Action(_Answer, frozen=True):
     url: str = ""
     signing_secret: str = ""
     disabled_reason: str | None = None
+    cannot_send: str | None = None
     events: SentPage | None = None
 
     @property
@@ -243,13 +244,16 @@ class ValidationAnswer(_Answer, frozen=True):
     validate_code_monitor_query: Validation
 
 
-class _User(_Answer, frozen=True):
+class User(_Answer, frozen=True):
+    """Who asks."""
+
     id: str
     username: str
+    cannot_be_mailed: str | None = None
 
 
 class UserAnswer(_Answer, frozen=True):
-    current_user: _User
+    current_user: User
 
 
 class _Written(_Answer, frozen=True):

@@ -14,6 +14,7 @@ from api.web.monitor_answers import (
     CreatedAnswer,
     Preview,
     PreviewAnswer,
+    User,
     UserAnswer,
     ValidationAnswer,
 )
@@ -46,6 +47,7 @@ def routes(context: PageContext) -> list[BaseRoute]:
         previewing: bool = False,
     ) -> Response:
         variables = {"query": form.query}
+        form.no_mail = (await _user(context, request)).cannot_be_mailed or ""
         return render(
             context,
             request,
@@ -63,7 +65,7 @@ def routes(context: PageContext) -> list[BaseRoute]:
         )
 
     async def show_new(request: Request) -> Response:
-        form = blank_form()
+        form = blank_form((await _user(context, request)).cannot_be_mailed or "")
         form.query = request.query_params.get("query", "")
         return await form_page(request, form)
 
@@ -163,8 +165,12 @@ async def _preview(context: PageContext, request: Request, form: MonitorForm) ->
     return answer.code_monitor_preview
 
 
+async def _user(context: PageContext, request: Request) -> User:
+    return (await ask(context, request, "current_user", {}, UserAnswer)).current_user
+
+
 async def _user_id(context: PageContext, request: Request) -> str:
-    return (await ask(context, request, "current_user", {}, UserAnswer)).current_user.id
+    return (await _user(context, request)).id
 
 
 async def _inputs(context: PageContext, request: Request, form: MonitorForm) -> dict[str, object]:

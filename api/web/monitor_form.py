@@ -10,7 +10,10 @@ from api.web.monitor_answers import Action, Monitor
 
 
 class MonitorForm(msgspec.Struct, kw_only=True):
-    """``kept`` are ids of actions that stay; the rest are new ones, each where its field is filled in."""
+    """``kept`` are ids of actions that stay; the rest are new ones, each where its field is filled in.
+
+    ``no_mail``: why a mail cannot be sent as things are.
+    """
 
     description: str = ""
     query: str = ""
@@ -24,6 +27,7 @@ class MonitorForm(msgspec.Struct, kw_only=True):
     slack_results: bool = False
     kept: frozenset[str] = frozenset()
     key: str = ""
+    no_mail: str = ""
     description_errors: list[FieldError] = []
     query_errors: list[FieldError] = []
     action_errors: list[FieldError] = []
@@ -43,9 +47,9 @@ class MonitorForm(msgspec.Struct, kw_only=True):
         ]
 
 
-def blank_form() -> MonitorForm:
-    """A new monitor: a mail to who makes it."""
-    return MonitorForm(key=secrets.token_urlsafe(12))
+def blank_form(no_mail: str) -> MonitorForm:
+    """A new monitor: a mail to who makes it, where one can be sent."""
+    return MonitorForm(email=not no_mail, key=secrets.token_urlsafe(12))
 
 
 def form_of(monitor: Monitor) -> MonitorForm:

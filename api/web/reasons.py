@@ -14,6 +14,7 @@ class Reasons:
         "not-counted": "not all repositories are counted{}",
         "missing-object": "an object is missing from a clone{}",
         "shallow": "the history of a shallow clone{} ends before this frame",
+        "clone-error": "the repository{} cannot be cloned",
         "timeout": "counting ran out of time{}",
         "cancelled": "counting was cancelled{}",
         "invalid-query": "the query cannot be run{}",

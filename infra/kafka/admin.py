@@ -327,6 +327,23 @@ class KafkaAdmin:
                     remedy="see the broker's log (millstream logs kafka), and this user's rights on the group",
                 )
 
+    def delete_groups(self, groups: Iterable[str]) -> list[str]:
+        """Delete these groups with what they have committed; those that stay because somebody is in them. Raises KafkaError."""
+        wanted = sorted(groups)
+        if not wanted:
+            return []
+        told: Mapping[str, str] = self._call(lambda: self._client.delete_groups(wanted))
+        left: list[str] = []
+        for group, said in told.items():
+            if said == "NonEmptyGroupError":
+                left.append(group)
+            elif said not in ("OK", "GroupIdNotFoundError"):
+                raise KafkaError(
+                    f"the broker refused to delete the group {group}: {said}",
+                    remedy="see this user's rights on the group",
+                )
+        return left
+
     def _metadata(self, topic: str) -> dict[str, Any]:
         items = self._call(lambda: self._client.describe_topics([topic]))
         if not items or items[0]["error_code"]:

@@ -44,6 +44,16 @@ def ends_until(
     return ends | {(position.topic, position.partition): position.offset + 1}
 
 
+def log_begins(settings: Settings, admin: KafkaAdmin, one: Projection) -> datetime | None:
+    """When the oldest record was appended that ``one`` would read; None where there is none."""
+    found: list[int] = []
+    with LogReader(settings) as reader:
+        for (topic, number), at in admin.all_watermarks(topic.value for topic in one.topics).items():
+            if at.start < at.end and (record := reader.read_one(topic, number, at.start)) is not None:
+                found.append(record.timestamp_ms)
+    return _EPOCH + min(found) * _MILLISECOND if found else None
+
+
 def _before(admin: KafkaAdmin, one: Projection, marks: Marks, timestamp_ms: int) -> dict[Partition, int]:
     ends = log_ends(marks)
     for topic in one.topics:

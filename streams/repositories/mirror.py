@@ -79,6 +79,12 @@ def fetch_mirror(
     _git([*git, "remote", "update", "--prune"], policy, interrupt)
 
 
+def check_reachable(clone_url: str, policy: ClonePolicy) -> None:
+    """Whether git can read the repository at ``clone_url`` from here and now: nothing is kept. Raises CloneRefused."""
+    check_clone_url(clone_url)
+    _git(["ls-remote", "--quiet", "--", clone_url, "HEAD"], policy, None)
+
+
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
     return {

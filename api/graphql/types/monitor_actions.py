@@ -6,6 +6,7 @@ from typing import Final
 from ariadne import ObjectType, UnionType
 
 from api.graphql import ids
+from api.graphql.types import people
 from api.graphql.types.info import Info, operation_of
 from api.graphql.types.monitor_nodes import ACTION_KINDS, ActionSource, kind_of
 from api.graphql.types.monitors import listed, named_user
@@ -90,6 +91,20 @@ def resolve_host(source: ActionSource, _: Info) -> str:
 @slack_type.field("disabledReason")
 def resolve_disabled_reason(source: ActionSource, _: Info) -> str | None:
     return source.action.disabled_message or None if source.action.is_disabled else None
+
+
+@email_type.field("cannotSend")
+def resolve_cannot_mail(source: ActionSource, info: Info) -> str | None:
+    operation = operation_of(info)
+    return operation.services.monitoring.sendable.mail_problem(
+        people.without_address(operation, source.action.recipients)
+    )
+
+
+@webhook_type.field("cannotSend")
+@slack_type.field("cannotSend")
+def resolve_cannot_send(source: ActionSource, info: Info) -> str | None:
+    return operation_of(info).services.monitoring.sendable.host_problem(source.action.host)
 
 
 @email_type.field("events")

@@ -16,7 +16,7 @@ from api.graphql.types.admin import require_site_admin
 from api.graphql.types.freshness import AsOf, as_of
 from api.graphql.types.info import Info, operation_of
 from api.graphql.types.monitor_nodes import ActionSource, Trigger
-from api.graphql.types.people import Person, name_of
+from api.graphql.types.people import Person, may_administer, name_of, without_address
 from api.graphql.types.repositories import PageInfo
 from projections.monitors.queries import definitions, history
 from projections.monitors.queries.definitions import Monitor
@@ -72,6 +72,14 @@ def resolve_user_monitors(
 @user_type.field("namespaceName")
 def resolve_namespace_name(user: Person, _: Info) -> str:
     return name_of(user)
+
+
+@user_type.field("cannotBeMailed")
+def resolve_cannot_be_mailed(user: Person, info: Info) -> str | None:
+    operation = operation_of(info)
+    if not may_administer(operation, user):
+        return None
+    return operation.services.monitoring.sendable.mail_problem(without_address(operation, [name_of(user)]))
 
 
 @query.field("validateCodeMonitorQuery")

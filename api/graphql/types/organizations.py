@@ -97,7 +97,11 @@ def resolve_add(_: object, info: Info, organization: str, username: str) -> dict
     number = ids.organization_id_of(organization)
     account = queries.user_by_name(operation.reads.snapshot.connection, username)
     if account is None:
-        raise InputRefused("username", "there is no such user", remedy="Open an account first: createUser.")
+        raise InputRefused(
+            "username",
+            "there is no such user",
+            remedy="Open an account first: millstream user create, or createUser.",
+        )
     payload = OrganizationMemberAdded(
         organization_id=number, user_id=account.id, changed_by=operation.user.name
     )

@@ -17,7 +17,7 @@ from api.graphql.types.repositories import PageInfo
 from infra.vault import user_subject
 from projections.accounts import queries
 from projections.accounts.queries import Account, Organization, Token
-from schemas.accounts.names import LOCAL_ADMIN, LOCAL_ADMIN_ID
+from schemas.accounts.names import LOCAL_ADMIN, LOCAL_ADMIN_ID, user_id
 
 Person = Account | User
 """What ``User`` may be: an account, or a caller by name."""
@@ -193,6 +193,15 @@ def name_of(one: Person) -> str:
 def may_administer(operation: Operation, one: Person) -> bool:
     """Whether the caller may see what is the user's own, and change it."""
     return operation.user.site_admin or operation.user.id == one.id
+
+
+def without_address(operation: Operation, names: Sequence[str]) -> list[str]:
+    """Those of these users in whose accounts no address stands."""
+    numbers = {name: user_id(name) for name in names}
+    found = queries.users_by_ids(operation.reads.snapshot.connection, numbers.values())
+    return [
+        name for name, number in numbers.items() if number not in found or found[number].email_ref is None
+    ]
 
 
 def page_size(first: int | None) -> int:

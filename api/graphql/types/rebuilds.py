@@ -22,10 +22,12 @@ from projections.rebuild import control, events
 from projections.rebuild.comparing import Comparison
 from projections.rebuild.control import GenerationInfo, Rebuild
 from projections.rebuild.errors import NoSuchGeneration, NoSuchRebuild, RebuildRefused
+from projections.rebuild.groups import forget_dropped
 
 MOST_SHOWN = 200
 _MOST_REBUILDS = 100
 _UNDEFINED_TABLE = "42P01"
+_LEAVING_S = 5.0
 _log = structlog.get_logger()
 
 query = QueryType()
@@ -134,7 +136,12 @@ def resolve_rollback(_: object, info: Info, projection: str, reason: str | None 
 def resolve_drop(_: object, info: Info, projection: str, generation: int) -> GenerationInfo:
     engine = operating_of(info).projector
     with _refusing():
-        return control.drop_generation(engine, projection, generation)
+        gone = control.drop_generation(engine, projection, generation)
+    try:
+        forget_dropped(engine, operating_of(info).admin, projection, _LEAVING_S)
+    except KafkaError as error:  # the generation is gone already; its group goes with the next one
+        _log.warning("group_not_deleted", projection=projection, generation=generation, error=str(error))
+    return gone
 
 
 def _stepped(info: Info, identity: str, take: Callable[[Engine, int], Rebuild]) -> Rebuild:

@@ -51,7 +51,7 @@ class Poster:
                 f"the certificate of {target.host} is not good: {error.verify_message}"
             ) from error
         except (OSError, ssl.SSLError) as error:
-            raise NotDelivered(f"{target.host} cannot be reached: {type(error).__name__}") from error
+            raise NotDelivered(f"{target.host} cannot be reached: {_why(error)}") from error
         except (h11.RemoteProtocolError, asyncio.IncompleteReadError) as error:
             raise NotDelivered(f"{target.host} does not speak HTTP") from error
 
@@ -86,6 +86,18 @@ class Poster:
         if self._ca_file is not None:
             context.load_verify_locations(self._ca_file)
         return context
+
+
+def _why(error: OSError) -> str:
+    """Why there is no connection, in words."""
+    match error:
+        case socket.gaierror():
+            return "its name is not known"
+        case ConnectionRefusedError():
+            return "it refuses the connection"
+        case ConnectionError():
+            return "the connection broke"
+    return error.strerror.lower() if error.strerror else type(error).__name__
 
 
 async def _exchange(

@@ -47,7 +47,7 @@ class Rule(NamedTuple):
     refusal: str = ""
 
 
-_HISTORY = "it needs type:commit or type:diff, which are not built yet"
+_HISTORY = "it needs type:commit or type:diff, by which code monitors look and insights do not count"
 _LEGACY = "it is a field of older versions and is not supported"
 
 RULES: dict[Field, Rule] = {

@@ -134,10 +134,15 @@ def test_what_is_wrong_with_a_request_is_said_in_words(api: Api, service: Servic
         answer = post(api, b"", **parameters)
         assert answer.status_code == status, answer.text
         assert words in answer.json()["message"]
-    assert api.http.post(PATH, params=good, content=b"x").status_code == 401
+    unknown = api.http.post(PATH, params=good, content=b"x")
+    assert (unknown.status_code, unknown.json()["code"]) == (401, "UNAUTHENTICATED")
+    assert "Authorization" in unknown.json()["remedy"]
     headers = {"authorization": f"token {api.token}"}
     for path in (PATH, "/.api/lsif/upload"):
         assert api.http.head(path, headers=headers).status_code == 200
+        asked = {"repository": NAME, "commit": "a" * 40, "indexerName": "scip-go"}
+        for changed, status in (({}, 200), ({"repository": "nope"}, 404), ({"commit": "abc"}, 400)):
+            assert api.http.head(path, params={**asked, **changed}, headers=headers).status_code == status
 
 
 def test_a_malformed_index_fails_with_its_document_and_byte(api: Api, service: Service) -> None:

@@ -270,6 +270,8 @@ def test_the_command_line_and_the_pages_over_the_same_monitors(world: World) -> 
     (told,) = eventually(lambda: world.receiver.at("/typed"), "the webhook", timeout_s=40)
     assert told.verified(key)["query"] == "repo:typed type:diff TODO"
     assert "completed" in run("show", identity, "--only-results")
+    eventually(lambda: "webhook sent" in run("show", "typed"), "that it was told")
+    assert "sent" in run("list")
     page = world.page(f"/code-monitoring/{identity}")
     assert "1 in 1 commit" in page
     event = page.partition("/events/")[2].partition('"')[0]

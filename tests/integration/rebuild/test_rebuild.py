@@ -31,6 +31,7 @@ from projections.rebuild import keeping as keeper
 from projections.rebuild.control import Rebuild, RebuildState
 from projections.rebuild.errors import NoSuchGeneration, RebuildRefused
 from projections.rebuild.execution import AUTOMATIC, run_rebuild
+from projections.rebuild.groups import forget_dropped
 from projections.repositories import queries
 from projections.runner.faults import FAULT_VARIABLE, MARKER_VARIABLE
 from schemas.codec import decode
@@ -134,6 +135,12 @@ def test_a_kept_generation_is_dropped_under_load_and_the_live_one_goes_on(
         control.drop_generation(projector, "repositories", done.from_generation)
         publisher.publish([event(_registered(number)) for number in range(3_000, 3_030)])
         assert eventually(lambda: old not in kept.keepers[0].kept)
+        with KafkaAdmin(settings) as admin:
+            group = f"millstream.projection.repositories.g{done.from_generation}"
+            assert group in admin.groups()
+            assert forget_dropped(projector, admin, "repositories") == []
+            assert group not in admin.groups()
+            assert f"millstream.projection.repositories.g{done.generation}" in admin.groups()
         assert not kept.failures
         assert reader.wait_for("repositories", publisher.publish([event(_registered(3_030))]), 30.0)
         assert live in kept.keepers[0].kept

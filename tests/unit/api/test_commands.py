@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from api.cli.client import ApiNotRunning, connect
-from api.cli.insight_command import read_interval
-from api.cli.insight_questions import Insight
-from api.cli.insight_shown import as_json, chart_lines
+from api.cli.insight_command import CountingFailed, raise_what_failed, read_interval
+from api.cli.insight_questions import CellsSoFar, Insight
+from api.cli.insight_shown import as_json, chart_lines, failure, why_incomplete
 from api.cli.main import cli
 from api.cli.publish_command import read_events
 from api.process import BindRefused, PortTaken, check_bind, forget_address, is_loopback, listen, write_address
@@ -227,3 +227,26 @@ def test_a_taken_port_is_said_to_be_taken(tmp_path: Path) -> None:
         with pytest.raises(PortTaken) as caught:
             listen(Settings(home=tmp_path, bind_port=other.getsockname()[1]))
     assert "MILLSTREAM_BIND_PORT" in caught.value.remedy
+
+
+def test_an_address_without_a_scheme_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(ApiNotRunning, match="MILLSTREAM_URL is 'foo', which is no address") as failed:
+        connect(Settings(home=tmp_path), {"MILLSTREAM_URL": "foo"})
+    assert "http://" in failed.value.remedy
+
+
+def test_why_counts_are_missing_is_said_with_the_repository_and_the_whole_remedy() -> None:
+    frames = [datetime(2026, month, 1, tzinfo=UTC) for month in (9, 10)]
+    points = [{"dateTime": at, "value": None, "complete": False, "reason": "clone-error"} for at in frames]
+    series = {
+        "seriesId": "s", "label": "l", "query": "q", "times": [], "values": [], "complete": [],
+        "status": {"plannedCells": 2, "doneCells": 2},
+        "perRepository": [{"repository": {"name": "a.test/app"}, "points": points}],
+    }  # fmt: skip
+    found = msgspec.convert({"id": "i", "databaseID": "7", "dataSeries": [series]}, Insight)
+    assert why_incomplete(found) == ["the repository (a.test/app) cannot be cloned: 2 points"]
+    raise_what_failed(None, None)
+    with pytest.raises(CountingFailed, match=r"2 of 2 cells could not be counted: .*a\.test/app") as failed:
+        raise_what_failed(CellsSoFar(loading=False, planned=2, done=2, failed=2), found)
+    assert "millstream insight retry 7" in failed.value.remedy
+    assert failure("clone-error: 3 requests") == "the repository cannot be cloned (3 requests)"

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from api.demo.choices import (
+    Chosen,
     EmptyRepository,
     NotARepository,
+    NotReachable,
     ShallowClone,
+    check_urls,
     from_text,
     inspect,
     standing_in,
@@ -150,3 +153,14 @@ def test_without_git(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(repository))
     with pytest.raises(MissingProgram, match="no git"):
         inspect(repository)
+
+
+def test_a_clone_url_that_git_cannot_read_is_refused(repository: Path, tmp_path: Path) -> None:
+    check_urls([Chosen("local/one", path=tmp_path / "nowhere"), Chosen("a/b", clone_url=repository.as_uri())])
+    nowhere = Chosen("a/c", clone_url=(tmp_path / "no where's").as_uri())
+    with pytest.raises(NotReachable, match="nothing was registered") as failure:
+        check_urls([nowhere], otherwise="; or another way")
+    assert failure.value.remedy == f"See what git says: git ls-remote {nowhere.clone_url}; or another way"
+    with pytest.raises(NotReachable, match="credentials") as failure:
+        check_urls([Chosen("a/d", clone_url="https://me:secret@git.example.com/team/app")])
+    assert "secret" not in f"{failure.value}{failure.value.remedy}"

@@ -186,3 +186,26 @@ def test_drawn_lines_hold_the_text_and_marks_the_ranges(text: str, points: list[
     assert "\n".join("".join(part.text for part in line.parts) for line in lines) == text
     marked = "".join(part.text for line in lines for part in line.parts if part.is_match)
     assert marked == "".join(text[first:end] for first, end in ranges).replace("\n", "")
+
+
+def test_the_form_ticks_no_mail_that_cannot_be_sent_and_says_why(
+    pages: TestClient, monitored: FixtureContext
+) -> None:
+    ticked = 'id="email" name="email" checked'
+    page = pages.get("/code-monitoring/new").text
+    assert ticked in page
+    assert "no-mail" not in page
+    why = "no mail can be sent: no mail server is set"
+    monitored.answers["Me"] = lambda given: {
+        "currentUser": {"id": "u", "username": "alice", "cannotBeMailed": why}
+    }
+    page = pages.get("/code-monitoring/new").text
+    assert ticked not in page
+    assert f"As things are, {why}." in page
+
+
+def test_a_monitor_says_which_action_cannot_send(pages: TestClient, monitored: FixtureContext) -> None:
+    mail = {**_MAIL, "cannotSend": "no mail can be sent: alice has no mail address"}
+    one = {**_monitor([]), "actions": {"nodes": [mail], "totalCount": 1}}
+    monitored.answers["Monitor"] = lambda given: {"node": one}
+    assert "alice has no mail address" in pages.get(f"/code-monitoring/{MONITOR}").text
