@@ -212,7 +212,7 @@ def generations(name: str, as_json: bool) -> None:
                 str(one.number),
                 _use(one),
                 str(one.version),
-                f"{one.rows:,}",
+                f"{one.rows:,}" if one.rows_known else "not known yet",
                 size(one.size_bytes),
                 f"{one.created_at:%Y-%m-%d %H:%M:%S}",
                 one.until_position or (f"{one.until:%Y-%m-%d %H:%M:%S}" if one.until is not None else "now"),

@@ -14,7 +14,6 @@ class Reasons:
         "not-counted": "not all repositories are counted{}",
         "missing-object": "an object is missing from a clone{}",
         "shallow": "the history of a shallow clone{} ends before this frame",
-        "clone-error": "the repository{} cannot be cloned",
         "timeout": "counting ran out of time{}",
         "cancelled": "counting was cancelled{}",
         "invalid-query": "the query cannot be run{}",
@@ -22,7 +21,7 @@ class Reasons:
         "handler-died": "counting ended the process that counted{}",
         "removed": "the repository{} was removed before this was counted",
         "limit-hit": "the limit of count: was reached{}",
-        "clone-error": "a repository{} could not be cloned",
+        "clone-error": "the repository{} cannot be cloned",
         "disk-full": "the disk was full when a repository{} was cloned",
         "not-a-repository": "no git repository is where one{} was registered",
     }
