@@ -21,12 +21,17 @@ _log = structlog.get_logger()
 def render(
     context: PageContext, request: Request, template: str, *, status: int = 200, **values: object
 ) -> Response:
-    """The template with ``values``, the version, who looks at it, and the token that its forms need."""
+    """The template with ``values``, the version, who looks at it, and the token that its forms need.
+
+    Raises ValueError where ``values`` hold one of these: ``base.html`` relies on them.
+    """
     everywhere: dict[str, object] = {
         "version": context.version,
         "csrf_token": csrf_token(request),
         "viewer": current_user(request),
     }
+    if taken := everywhere.keys() & values.keys():
+        raise ValueError(f"{template}: every page has its own {', '.join(sorted(taken))}")
     return context.templates.TemplateResponse(request, template, {**everywhere, **values}, status_code=status)
 
 

@@ -71,14 +71,8 @@ class _Page(_Answer):
     page_info: _PageInfo
 
 
-class _Viewer(_Answer):
-    id: str
-    username: str
-
-
 class UsersAnswer(_Answer):
     users: _Page
-    current_user: _Viewer
 
 
 class Made(_Answer):
@@ -123,7 +117,6 @@ def routes(context: PageContext) -> list[BaseRoute]:
             here="operations",
             users=answer.users.nodes,
             total=answer.users.total_count,
-            viewer=answer.current_user,
             next_page=f"{PATH}?after={info.end_cursor}" if info.has_next_page else "",
             errors=errors,
             username=username,

@@ -64,7 +64,7 @@ def test_a_command_says_why_an_index_failed_or_was_refused(
     assert "a.py: the range [5, 0, 4, 0] ends before it begins (byte" in said
     assert address.startswith(system.url)
     unknown = system.cli("upload", str(file), "--repo", "no.such/repo", "--commit", commit, expect=1)
-    assert b"No repository 'no.such/repo' is followed." in unknown.stderr
+    assert b"no repository 'no.such/repo' is followed" in unknown.stderr
     file.write_bytes(b"no index")
     assert (
         b"is no SCIP index"
