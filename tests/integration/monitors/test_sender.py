@@ -17,6 +17,7 @@ from infra.postgres.connect import engine as make_engine
 from infra.postgres.errors import DatabaseUnreachable
 from infra.postgres.role import Role
 from infra.settings import Settings
+from infra.vault_key import vault_key
 from projections.catalogue import projection
 from projections.generations import ensure_generation
 from projections.monitors.queries import definitions
@@ -197,6 +198,7 @@ def blob_of(house: House, content: bytes) -> ResultsBlob:
 def foreign_secret(house: House, folder: Path) -> SecretPlace:
     """An address that another installation's key has sealed."""
     other = house.settings.model_copy(update={"vault_key_file": folder / "other-key"})
+    vault_key(other)  # there before it is asked: nobody makes a second key for a vault in use
     ref = (
         open_doors(other, house.reader, Role.WORKER)
         .secrets.put("http://127.0.0.1/", kind="webhook-url", owner=OWNER)
