@@ -61,7 +61,8 @@ def keeping(settings: Settings, *projections: Projection, name: str = "test") ->
 
 def _beat(database: Engine, found: Keeping, name: str, stop: threading.Event) -> None:
     while True:
-        kept = [] if stop.is_set() else [one for keeper in found.keepers for one in keeper.kept]
+        ending = stop.is_set()  # the last one says so, whenever it comes to be asked
+        kept = [] if ending else [one for keeper in found.keepers for one in keeper.kept]
         beat = insert(heartbeats).values(
             process=f"{HEARTBEAT_PREFIX}{name}",
             host="test",
@@ -77,7 +78,7 @@ def _beat(database: Engine, found: Keeping, name: str, stop: threading.Event) ->
                     set_={"seen_at": datetime.now(UTC), "details": beat.excluded.details},
                 )
             )
-        if stop.is_set():
+        if ending:
             return
         stop.wait(0.2)
 
