@@ -13,6 +13,7 @@ The order matters: a change of user clears the parent-death signal.
 import ctypes
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def main() -> None:
         _check(libc.prctl(_PR_SET_PDEATHSIG, spec["death_signal"], 0, 0, 0), "prctl")
         if os.getppid() != spec["parent_pid"]:
             raise OSError("the parent has gone")
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where a script started us in the background
         os.execv(program[0], program)
     except OSError as error:
         sys.stderr.write(f"cannot launch {program[0]}: {error}\n")

@@ -179,9 +179,15 @@ def test_a_stubborn_child_and_what_it_left_behind_are_killed(bench: Bench) -> No
 def test_the_stop_signal_is_the_childs_own(bench: Bench) -> None:
     mark = bench.folder / "stopped"
     script = f"trap 'echo int > {mark}; exit 0' INT; touch {bench.folder}/up; while true; do sleep 0.02; done"
-    # A shell that is started in the background ignores SIGINT; through the launcher it must not be.
-    with bench.supervisor(ChildSpec("a", sh(script), ready=bench.marked("up"), stop_signal=signal.SIGINT)):
-        pass
+    # Who is started in the background by a script ignores SIGINT, and so would its children: the launcher lets them hear it.
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with bench.supervisor(
+            ChildSpec("a", sh(script), ready=bench.marked("up"), stop_signal=signal.SIGINT)
+        ):
+            pass
+    finally:
+        signal.signal(signal.SIGINT, former)
     assert mark.read_text() == "int\n"
 
 
