@@ -114,12 +114,6 @@ PROJECTION_LAG_RECORDS: Final = Gauge(
     ["projection"],
     registry=REGISTRY,
 )
-PROJECTION_LAG_SECONDS: Final = Gauge(
-    "millstream_projection_lag_seconds",
-    "Age, by append time, of the oldest record that is not applied yet.",
-    ["projection"],
-    registry=REGISTRY,
-)
 DEAD_LETTERS: Final = Counter(
     "millstream_dead_letters", "Records that are no valid events.", ["projection"], registry=REGISTRY
 )

@@ -96,8 +96,6 @@ LIST_SIZES: Final[dict[tuple[str, str], int]] = {
 }
 """What lists of objects without a page size usually hold; a test says that every one is here or inside a page."""
 
-IN_PAGE: Final = frozenset({"nodes", "edges"})
-
 
 class CostRule(CostValidator):
     """Ariadne's, with honest sizes where ``first`` is left out or the list has none."""

@@ -10,7 +10,6 @@ from sqlalchemy import Connection, func, select
 from projections.commit_graph.nearest import Candidate, Known, nearest, present
 from projections.commit_graph.tables import (
     AT_TIP,
-    COMMITS,
     DIRTY,
     GRAPHS,
     LINKS,
@@ -250,15 +249,6 @@ def left(connection: Connection, upload_ids: Collection[int]) -> frozenset[int]:
         )
     )
     return frozenset(connection.scalars(query))
-
-
-def is_known(connection: Connection, repository_id: int, commit: str) -> bool:
-    """Whether somebody told of this commit."""
-    key = _bytes(commit)
-    query = select(COMMITS.c.repository_id).where(
-        COMMITS.c.repository_id == repository_id, COMMITS.c.commit_bytea == key
-    )
-    return bool(key) and connection.execute(query).first() is not None
 
 
 def _seen(connection: Connection, repository_id: int, commit: bytes) -> list[Candidate]:
