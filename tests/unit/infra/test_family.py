@@ -52,10 +52,12 @@ class Family:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
         self.started: list[tuple[str, int]] = []
+        self.said: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         for line in self.process.stdout or ():
+            self.said.append(line)
             name, _, pid = line.partition(" ")
             if pid.strip().isdigit():
                 self.started.append((name, int(pid)))
@@ -70,17 +72,21 @@ def family(children: str) -> Iterator[Family]:
         [sys.executable, "-c", PARENT.replace("{CHILDREN}", children).replace("{{", "{").replace("}}", "}")],
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
         text=True,
     )
+    found = Family(process)
     try:
-        yield Family(process)
+        yield found
+    except AssertionError as error:
+        error.add_note(f"the parent ({process.poll()}) and its children said: {''.join(found.said)}")
+        raise
     finally:
         process.kill()
         process.wait(10)
 
 
-def until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+def until(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline_s, what
