@@ -128,12 +128,12 @@ def running(
                     child.wait()
 
 
+_NAMES: Final = ("hands", "heads")
+"""What a process may call itself; it is called so in figures."""
 _PROGRAMS: Final = {
     "kafka.Kafka": "kafka",
     "postgres": "postgres",
     "main projector": "projector",
-    "app_process hands": "hands",
-    "app_process heads": "heads",
     "recordings.counter": "counting",
 }
 """What stands in a command line, and what the process is called in figures."""
@@ -141,12 +141,15 @@ _PROGRAMS: Final = {
 
 def cpu_s() -> dict[str, float]:
     """CPU time so far of everything below this process, by program; of git, and of what else has ended, with its parent."""
-    found = dict.fromkeys(_PROGRAMS.values(), 0.0)
+    found = dict.fromkeys((*_PROGRAMS.values(), *_NAMES), 0.0)
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            command = " ".join(process.cmdline())
+            command, called = " ".join(process.cmdline()), process.name()
             times = process.cpu_times()
-            program = next((name for part, name in _PROGRAMS.items() if part in command), None)
+            program = next(
+                (name for part, name in _PROGRAMS.items() if part in command),
+                called if called in _NAMES else None,
+            )
             if program is not None:
                 found[program] += times.user + times.system + times.children_user + times.children_system
     return found

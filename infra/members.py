@@ -1,6 +1,6 @@
-"""Two ways to start a child of a small parent (``infra.family``): a command, or a fork of the parent itself.
+"""How a small parent (``infra.family``) starts a child: as a fork of itself.
 
-Both make the child die with the thread that started it, in a session of its own: Ctrl-C reaches the parent, which then ends
+The child dies with the thread that started it, in a session of its own: Ctrl-C reaches the parent, which then ends
 its children in order.
 """
 
@@ -10,16 +10,16 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
-from infra.embedded.children import launch_command
 from infra.family import Member, Start
 from schemas.errors import MillstreamError
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NAME: Final = 15
 _STOP_SIGNALS: Final = frozenset((signal.SIGTERM, signal.SIGINT))
 
 
@@ -27,21 +27,11 @@ class NotForkable(MillstreamError):
     """The parent has threads already: a fork would copy locks that nobody ever gives back."""
 
 
-def command(arguments: Sequence[str], *, death_signal: int = signal.SIGTERM) -> Start:
-    """A program. ``arguments`` begin with an absolute path; ``death_signal`` is what it gets when the parent dies."""
-
-    def start() -> Member:
-        line = launch_command(tuple(arguments), death_signal=death_signal, user=None)
-        return subprocess.Popen(line, stdin=subprocess.DEVNULL, start_new_session=True)
-
-    return start
-
-
 def fork(name: str, run: Callable[[], int], *, death_signal: int = signal.SIGKILL) -> Start:
     """``run`` in a copy of the parent, which shares its memory: modules are loaded once, and not per child.
 
     The parent must have neither threads nor connections, whenever a child is started. ``run`` gives the exit code and sets
-    its own signal handlers.
+    its own signal handlers. ``name`` is what ``ps -o comm`` shows of it (15 bytes).
 
     Raises (when it starts):
         NotForkable: the parent has more than one thread.
@@ -59,6 +49,7 @@ def fork(name: str, run: Callable[[], int], *, death_signal: int = signal.SIGKIL
 
         def begin() -> None:
             os.setsid()
+            _control(_PR_SET_NAME, name.encode())
             _die_with(parent, death_signal)
             for number in _STOP_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
@@ -98,9 +89,14 @@ class _Forked:
 
 def _die_with(parent: int, death_signal: int) -> None:
     """Have the kernel send us this signal when the parent ends in any way."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"prctl: {os.strerror(number)}")
+    _control(_PR_SET_PDEATHSIG, int(death_signal))
     if os.getppid() != parent:
         os._exit(128 + death_signal)  # it died before we asked
+
+
+def _control(option: int, value: int | bytes) -> None:
+    """``prctl``. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl: {os.strerror(number)}")

@@ -18,7 +18,7 @@ from infra.kafka.producer import Publisher
 from infra.logging import configure_from
 from infra.postgres.connect import engine as make_engine
 from infra.postgres.role import Role
-from infra.settings import Settings, load_settings
+from infra.settings import Settings
 from infra.topics import HANDS_APP, HEADS_APP
 from schemas.envelope import Position
 from schemas.errors import MillstreamError
@@ -63,6 +63,16 @@ def run_app(settings: Settings, name: str) -> NoReturn:
     )
     asyncio.run(_work(settings, name, slot, publisher, config))
     end_process(f"the loop of {app_id} ended by itself")
+
+
+def serve_app(settings: Settings, name: str) -> int:
+    """One app as a child of the parent; the exit code when it could not start."""
+    configure_from(settings, f"worker-{name}")
+    try:
+        run_app(settings, name)
+    except MillstreamError as error:
+        _log.error("not_started", error=str(error), remedy=error.remedy)
+        return 1
 
 
 async def _work(settings: Settings, name: str, slot: Slot, publisher: Publisher, config: AppConfig) -> None:
@@ -111,19 +121,3 @@ def _data_folder(settings: Settings) -> Path:
 def _executor() -> ThreadPoolExecutor:
     """Room for every wait at once: waiting for a projection or an acknowledgement holds a thread."""
     return ThreadPoolExecutor(_THREADS, thread_name_prefix="wait")
-
-
-def main() -> None:
-    """``python -m streams.app_process APP``: what the parent starts."""
-    settings = load_settings()
-    name = sys.argv[1]
-    configure_from(settings, f"worker-{name}")
-    try:
-        run_app(settings, name)
-    except MillstreamError as error:
-        _log.error("not_started", error=str(error), remedy=error.remedy)
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infra.embedded.children import ChildSpec
+from infra.embedded.class_cache import java_options
 from infra.embedded.errors import child_failed, naming_disk_full
 from infra.embedded.java import Java
 from infra.embedded.ports import LOOPBACK, is_listening
@@ -64,6 +65,8 @@ def server_properties(*, port: int, controller_port: int) -> dict[str, str]:
         "background.threads": "2",
         "num.recovery.threads.per.data.dir": "2",
         "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
+        # An idle controller writes an empty record this often, by default twice a second: half of what an idle broker costs.
+        "metadata.max.idle.interval.ms": "10000",
         # Alone in its cluster: a broker that was killed is taken back after these seconds instead of nine.
         "broker.heartbeat.interval.ms": "500",
         "broker.session.timeout.ms": "3000",
@@ -76,9 +79,15 @@ def properties_text(properties: dict[str, str]) -> str:
 
 
 def java_command(
-    java: Java, jars: Sequence[Path], *, heap_mb: int, main_class: str, arguments: Sequence[str]
+    java: Java,
+    jars: Sequence[Path],
+    *,
+    heap_mb: int,
+    main_class: str,
+    arguments: Sequence[str],
+    options: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """The command line of one of Kafka's programs, for the working folder ``home/kafka``."""
+    """The command line of one of Kafka's programs, for the working folder ``home/kafka``; ``options`` are further ones of Java."""
     return (
         str(java.path),
         f"-Xmx{heap_mb}m",
@@ -88,7 +97,6 @@ def java_command(
         "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-UsePerfData",
-        "-Xshare:auto",
         "-Djava.awt.headless=true",
         "-Djava.net.preferIPv4Stack=true",
         "-Djava.io.tmpdir=tmp",
@@ -96,6 +104,7 @@ def java_command(
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
         "-Dorg.slf4j.simpleLogger.showDateTime=true",
         "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+        *options,
         "-cp",
         ":".join(str(jar) for jar in jars),
         main_class,
@@ -112,7 +121,7 @@ def prepare(folder: Path, java: Java, jars: Sequence[Path], properties: dict[str
     """
     with naming_disk_full(folder):
         folder.mkdir(mode=0o700, exist_ok=True)
-        scratch = folder / "tmp"
+        scratch = scratch_folder(folder)
         scratch.mkdir(exist_ok=True)
         for leftover in scratch.iterdir():  # native libraries unpacked by a broker that was killed
             leftover.unlink()
@@ -151,6 +160,11 @@ def prepare(folder: Path, java: Java, jars: Sequence[Path], properties: dict[str
         )
 
 
+def scratch_folder(folder: Path) -> Path:
+    """Where Java puts what lives as long as the broker."""
+    return folder / "tmp"
+
+
 def is_formatted(folder: Path) -> bool:
     """Whether Kafka's data folder has been made."""
     return (folder / "data" / "meta.properties").exists()
@@ -177,7 +191,12 @@ def kafka_child(folder: Path, java: Java, jars: Sequence[Path], *, port: int, he
     return ChildSpec(
         name="kafka",
         command=java_command(
-            java, jars, heap_mb=heap_mb, main_class="kafka.Kafka", arguments=("server.properties",)
+            java,
+            jars,
+            heap_mb=heap_mb,
+            main_class="kafka.Kafka",
+            arguments=("server.properties",),
+            options=java_options(java, jars, scratch_folder(folder)),
         ),
         cwd=folder,
         ready=lambda: is_ready(bootstrap, port),

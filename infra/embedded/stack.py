@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from infra.embedded import kafka, postgres
+from infra.embedded import class_cache, kafka, postgres
 from infra.embedded.account import choose_place
 from infra.embedded.children import stop_orphans
 from infra.embedded.errors import ChildFailed, StackError
@@ -88,12 +89,18 @@ class RunningStack:
     """A stack that this process started (it stops it) or joined (it leaves it running)."""
 
     def __init__(
-        self, home: Home, endpoints: Endpoints, supervisor: Supervisor | None, lock: IO[str] | None
+        self,
+        home: Home,
+        endpoints: Endpoints,
+        supervisor: Supervisor | None = None,
+        lock: IO[str] | None = None,
+        when_stopped: Callable[[], object] = lambda: None,
     ) -> None:
         self.home = home
         self.endpoints = endpoints
         self._supervisor = supervisor
         self._lock = lock
+        self._when_stopped = when_stopped
 
     @property
     def joined(self) -> bool:
@@ -113,6 +120,7 @@ class RunningStack:
         if self._supervisor is not None:
             self._supervisor.stop()
             self.home.stack_file.unlink(missing_ok=True)
+            self._when_stopped()
         if self._lock is not None:
             self._lock.truncate(0)
             self._lock.close()
@@ -150,7 +158,7 @@ def start(
     place = open_home(home)
     lock = _own_or_join(place, report)
     if isinstance(lock, Endpoints):
-        return RunningStack(place, lock, None, None)
+        return RunningStack(place, lock)
     try:
         return _start_owned(place, lock, report, kafka_heap_mb)
     except BaseException:
@@ -262,7 +270,8 @@ def _start_owned(
     except BaseException:
         supervisor.stop()
         raise
-    return RunningStack(home, endpoints, supervisor, lock)
+    keep_classes = partial(class_cache.keep, java, jars.paths, kafka.scratch_folder(home.kafka))
+    return RunningStack(home, endpoints, supervisor, lock, when_stopped=keep_classes)
 
 
 class _Publisher:

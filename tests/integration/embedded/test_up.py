@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from infra.embedded.home import Home
-from infra.embedded.ports import remembered_ports
+from infra.embedded.ports import choose_port, remembered_ports
 from infra.embedded.processes import ProcessRef, process_ref
 from infra.embedded.services import answers, services_run
 from infra.embedded.stack import read_endpoints
@@ -29,6 +29,8 @@ T = TypeVar("T")
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
     folder = new_home()
+    # Any free one: whoever starts at the same moment would take the preferred one too.
+    choose_port(Home(folder), "page")
     yield folder
     subprocess.run(["rm", "-rf", str(folder)], check=True)
 

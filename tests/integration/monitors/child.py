@@ -16,8 +16,7 @@ def main() -> None:
     if what == "api":
         run(load_settings())
         return
-    sys.argv = [sys.argv[0], what]
-    app_process.main()
+    sys.exit(app_process.serve_app(load_settings(), what))
 
 
 if __name__ == "__main__":

@@ -349,12 +349,7 @@ def test_the_parent_starts_a_dead_app_again_and_takes_all_with_it(settings: Sett
     with start_worker(settings) as worker:
 
         def apps() -> dict[str, psutil.Process]:
-            found = {}
-            for child in psutil.Process(worker.pid).children():
-                words = child.cmdline()
-                if "streams.app_process" in words:
-                    found[words[-1]] = child
-            return found
+            return {child.name(): child for child in psutil.Process(worker.pid).children()}
 
         worker.wait_for(lambda lines: sum(is_ready([line]) for line in lines) == 2, "both apps to be ready")
         before = apps()

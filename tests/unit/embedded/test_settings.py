@@ -37,7 +37,7 @@ def test_no_path_stands_in_the_properties() -> None:
 
 
 def test_kafkas_memory_is_bounded() -> None:
-    java = Java(Path("/usr/bin/java"), 17)
+    java = Java(Path("/usr/bin/java"), (17, 0, 15))
     command = java_command(
         java, [Path("/c/a.jar"), Path("/c/b.jar")], heap_mb=384, main_class="kafka.Kafka", arguments=("x",)
     )

@@ -1,4 +1,4 @@
-"""A small parent and its children: by command and by fork."""
+"""A small parent and its children."""
 
 import os
 import signal
@@ -18,11 +18,13 @@ from infra.members import NotForkable, fork
 ROOT = Path(__file__).parents[3]
 PARENT = """
 import os, signal, sys, time
+from pathlib import Path
 from infra.family import Patience, keep_alive
-from infra.members import command, fork
+from infra.members import fork
 
 def forever(name):
     def run():
+        assert Path("/proc/self/comm").read_text().strip() == name
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
         print(name, os.getpid(), flush=True)
         while True:
