@@ -17,6 +17,9 @@ from infra.settings import Settings
 from tests.support.environ import program_environ
 
 SESSION_TIMEOUT_MS = 6_000
+_START_S = 30.0
+_RUNS = frozenset(("group_started", "partitions_assigned"))
+"""Said when the signals are heard: by a child, and by the first projection."""
 
 
 class ProjectorProcess:
@@ -89,9 +92,13 @@ class ProjectorProcess:
         return self._process.wait(timeout_s)
 
     def stop(self) -> int:
-        """SIGTERM, and the exit code."""
+        """SIGTERM, and the exit code. Waits first until the process runs: before that, the signal ends it as it ends any program."""
+        eventually(lambda: self._process.poll() is not None or self._runs(), _START_S)
         self.send(signal.SIGTERM)
         return self.wait(20.0)
+
+    def _runs(self) -> bool:
+        return any(line["action"] in _RUNS for line in list(self.lines))
 
     def assigned(self, projection: str) -> set[str]:
         """``topic/partition`` of the last assignment that the process logged."""

@@ -89,7 +89,8 @@ def test_a_token_speaks_for_its_user_by_either_word(api: Api, bearer: Callable[.
     for scheme in ("token", "Bearer"):
         assert ann.answer(ME, scheme=scheme).json()["data"]["currentUser"] == expected
     assert api.ask(ME)["currentUser"]["username"] == "admin"
-    assert not Somebody(api.http, ann.token[:-1] + "0").is_in()
+    other = "1" if ann.token.endswith("0") else "0"
+    assert not Somebody(api.http, ann.token[:-1] + other).is_in()
     node = api.ask('{ user(username: "ANN") { id databaseID } }')["user"]
     assert parse_node_id(node["id"]) == ("User", str(user_id("ann")))
     assert parse_node_id(api.ask("{ currentUser { id } }")["currentUser"]["id"])[1] == str(LOCAL_ADMIN_ID)
