@@ -5,7 +5,6 @@ import json
 import os
 import socket
 from pathlib import Path
-from typing import Final
 
 import structlog
 import uvicorn
@@ -13,13 +12,13 @@ import uvicorn
 from api.app import create_app
 from api.auth.tokens import TOKEN_FILE, admin_token
 from api.http.live import LiveHub
+from infra.embedded.address import ADDRESS_FILE
 from infra.installation import refuse_unsound
 from infra.logging import configure_from
 from infra.settings import Settings
 from schemas.errors import MillstreamError
 from schemas.shapes import learn_all
 
-ADDRESS_FILE: Final = "api.json"
 _log = structlog.get_logger()
 
 

@@ -1,6 +1,5 @@
 """How commands reach the API: GraphQL over HTTP, with the admin's token of this home."""
 
-import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
@@ -12,12 +11,12 @@ import httpx
 import msgspec
 
 from api.auth.tokens import TOKEN_FILE
+from infra.embedded.address import announced
 from infra.settings import Settings
 from schemas.errors import MillstreamError
 
 URL_VARIABLE: Final = "MILLSTREAM_URL"
 TOKEN_VARIABLE: Final = "MILLSTREAM_TOKEN"
-ADDRESS_FILE: Final = "api.json"
 _TIMEOUT_S: Final = 60.0
 _ALIVE_TIMEOUT_S: Final = 5.0
 _REMEDIES: Final = {
@@ -184,14 +183,13 @@ def _url(home: Path, environ: Mapping[str, str]) -> str:
                 remedy="Set it to the one that millstream up printed: http://127.0.0.1:7080, say.",
             )
         return named.rstrip("/")
-    try:
-        found = json.loads((home / ADDRESS_FILE).read_text(encoding="utf-8"))
-        return str(found["url"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    found = announced(home)
+    if found is None:
         raise ApiNotRunning(
             f"no API runs in {home}",
             remedy=f"millstream up; or name the folder in which it runs, MILLSTREAM_HOME=/…/.millstream, or its address: {URL_VARIABLE}",
-        ) from error
+        )
+    return found[0]
 
 
 def _token(home: Path, environ: Mapping[str, str]) -> str:

@@ -1,14 +1,13 @@
 """Everything up for the demo: started, or joined where it runs already."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from api.cli.client import ADDRESS_FILE
-from infra.embedded.errors import NotRunning, PortTaken, StackError
+from infra.embedded.address import announced
+from infra.embedded.errors import NotRunning, StackError
 from infra.embedded.home import Home, open_home
 from infra.embedded.ports import LOOPBACK
 from infra.embedded.services import answers, page_port, running_services, services_lock, services_run
@@ -86,10 +85,9 @@ def running(settings: Settings, report: Report, *, send_to_loopback: bool = Fals
         report("Preparing topics and database roles")
         set_up(settings)
         report("Starting projector, worker and API")
-        (home.folder / ADDRESS_FILE).unlink(missing_ok=True)
         of_worker = _loopback_allowed(settings) if send_to_loopback else None
         services = undo.enter_context(running_services(home, port, report=report, of_worker=of_worker))
-        base_url = _own_address(home, services, port)
+        base_url = f"http://{LOOPBACK}:{port}"
         start_s = time.monotonic() - began - download_s
         yield System(settings, base_url, False, download_s, start_s, services, stack, send_to_loopback)
 
@@ -99,27 +97,11 @@ def _loopback_allowed(settings: Settings) -> dict[str, str]:
     return {f"{PREFIX}ACTION_ALLOWED_HOSTS": ",".join((*settings.action_allowed_hosts, LOOPBACK))}
 
 
-def _own_address(home: Home, services: Supervisor, port: int) -> str:
-    """The URL of the API, once it is ours that answers there, and not another program's that took the port first."""
-    deadline = time.monotonic() + _ANSWER_TIMEOUT_S
-    while True:
-        ours = {status.process.pid for status in services.status() if status.name == "api" and status.process}
-        found = _announced(home)
-        if found is not None and found[1] in ours and answers(port):
-            return found[0]
-        if time.monotonic() > deadline:
-            raise PortTaken(
-                f"another program answers on port {port} of {LOOPBACK}, which this home has chosen for its pages",
-                remedy=f"end that program, or remove {home.ports_file} to have new ports chosen",
-            )
-        services.wait(_POLL_S)
-
-
 def _joined(home: Home, report: Report, began: float) -> System:
     """The system that another process runs, once its API answers."""
     report(f"Joining the Millstream that runs in {home.folder}")
     while True:
-        found = _announced(home)
+        found = announced(home.folder)
         if found is not None and answers(int(found[0].rpartition(":")[2])):
             return System(load_settings(), found[0], True, 0.0, time.monotonic() - began, None, None)
         if time.monotonic() - began > _ANSWER_TIMEOUT_S:
@@ -132,12 +114,3 @@ def _joined(home: Home, report: Report, began: float) -> System:
                 f"the Millstream in {home.folder} has just been stopped", remedy="run the demo again"
             )
         time.sleep(_POLL_S)
-
-
-def _announced(home: Home) -> tuple[str, int] | None:
-    """URL and process of the API, as it wrote them when it began to answer."""
-    try:
-        found = json.loads((home.folder / ADDRESS_FILE).read_text(encoding="utf-8"))
-        return str(found["url"]), int(found["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from infra.embedded import address
 from infra.embedded.children import ChildSpec, stop_orphans
 from infra.embedded.errors import StackError
 from infra.embedded.home import Home
@@ -24,6 +25,7 @@ from infra.embedded.ports import (
     remembered_ports,
     require_free,
 )
+from infra.embedded.processes import process_ref
 from infra.embedded.supervisor import ChildState, ChildStatus, Supervisor
 
 PREFERRED_PAGE_PORT = 7080
@@ -103,7 +105,7 @@ def service_children(
             name="api",
             command=service_command("api"),
             environ=environ,
-            ready=lambda: answers(port),
+            ready=lambda: _serves(home, port),
             restart=True,
             start_attempts=3,
             stop_timeout_s=10.0,
@@ -120,6 +122,12 @@ def answers(port: int) -> bool:
             return bool(response.status == 200)
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False
+
+
+def _serves(home: Home, port: int) -> bool:
+    """Whether it is the API of this home that answers, and not another program's that took the port first."""
+    found = address.announced(home.folder)
+    return found is not None and process_ref(found[1]) is not None and answers(port)
 
 
 def services_folder(home: Home) -> Path:
@@ -181,7 +189,7 @@ def running_services(
         of_worker: what stands in the environment of the worker alone.
 
     Raises:
-        ChildFailed: one did not become ready.
+        ChildFailed: one did not become ready, the API for example because another program took its port meanwhile.
     """
 
     def on_change(status: ChildStatus) -> None:
@@ -191,5 +199,6 @@ def running_services(
             )
 
     children = service_children(home, port=port, environ=service_environment(home, port), of_worker=of_worker)
+    address.forget(home.folder)
     with Supervisor(children, logs=home.logs, run=services_folder(home), on_change=on_change) as services:
         yield services
