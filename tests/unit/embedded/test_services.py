@@ -27,7 +27,7 @@ from infra.embedded.services import (
 from infra.embedded.supervisor import ChildState
 
 _PROGRAM = """
-import os, sys, time
+import json, os, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 name = sys.argv[1]
 print(name, os.environ["MILLSTREAM_HOME"], os.environ["MILLSTREAM_BIND_PORT"], flush=True)
@@ -37,7 +37,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
     def log_message(self, *args): pass
 if name == "api":
-    HTTPServer(("127.0.0.1", int(os.environ["MILLSTREAM_BIND_PORT"])), Handler).serve_forever()
+    port = int(os.environ["MILLSTREAM_BIND_PORT"])
+    server = HTTPServer(("127.0.0.1", port), Handler)
+    with open(os.path.join(os.environ["MILLSTREAM_HOME"], "api.json"), "w") as file:
+        json.dump({"url": f"http://127.0.0.1:{port}", "pid": os.getpid()}, file)
+    server.serve_forever()
 while True: time.sleep(0.05)
 """
 
