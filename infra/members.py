@@ -50,7 +50,7 @@ def fork(name: str, run: Callable[[], int], *, death_signal: int = signal.SIGKIL
         def begin() -> None:
             os.setsid()
             _control(_PR_SET_NAME, name.encode())
-            _die_with(parent, death_signal)
+            die_with(parent, death_signal)
             for number in _STOP_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
@@ -87,8 +87,8 @@ class _Forked:
         return code
 
 
-def _die_with(parent: int, death_signal: int) -> None:
-    """Have the kernel send us this signal when the parent ends in any way."""
+def die_with(parent: int, death_signal: int) -> None:
+    """Have the kernel send us this signal when the parent, or its thread that started us, ends in any way. Raises OSError."""
     _control(_PR_SET_PDEATHSIG, int(death_signal))
     if os.getppid() != parent:
         os._exit(128 + death_signal)  # it died before we asked

@@ -32,15 +32,21 @@ REPOSITORIES = range(100, 140)
 
 
 @pytest.fixture(scope="module")
+def servers_of(lent_stack: StackUnderTest) -> StackUnderTest:
+    """Kafka and PostgreSQL of a module; one that stops them says ``own_stack`` instead."""
+    return lent_stack
+
+
+@pytest.fixture(scope="module")
 def fresh(
-    own_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory
+    servers_of: StackUnderTest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], Settings]]:
     """Makes an installation in an empty database, all over one log."""
     with ExitStack() as databases:
 
         def make() -> Settings:
-            url = databases.enter_context(fresh_database(own_stack.database_url, "crash"))
-            settings = settings_for(url, tmp_path_factory.mktemp("installation"), own_stack.kafka_bootstrap)
+            url = databases.enter_context(fresh_database(servers_of.database_url, "crash"))
+            settings = settings_for(url, tmp_path_factory.mktemp("installation"), servers_of.kafka_bootstrap)
             set_up(settings)
             return settings
 

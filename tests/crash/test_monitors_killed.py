@@ -116,10 +116,10 @@ def ready(child: Child) -> Child:
 
 
 @pytest.fixture(scope="module")
-def world(own_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(servers_of: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Repositories that are ready, monitors that watch them; nobody works."""
     settings = settings_for(
-        own_stack.database_url, tmp_path_factory.mktemp("home"), own_stack.kafka_bootstrap
+        servers_of.database_url, tmp_path_factory.mktemp("home"), servers_of.kafka_bootstrap
     )
     set_up(settings)
     engine = make_engine(settings, Role.WORKER, pool_size=2, name="test")

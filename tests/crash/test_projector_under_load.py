@@ -25,6 +25,11 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(300 + SOAK_S * ROUNDS)]
 
 
 @pytest.fixture(scope="module")
+def servers_of(own_stack: StackUnderTest) -> StackUnderTest:
+    return own_stack
+
+
+@pytest.fixture(scope="module")
 def settings(fresh: Callable[[], Settings]) -> Settings:
     return fresh()
 

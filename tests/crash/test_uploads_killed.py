@@ -56,8 +56,8 @@ _FINAL = (UploadState.COMPLETED, UploadState.DELETED)
 
 
 @pytest.fixture(scope="module")
-def settings(own_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    found = settings_for(own_stack.database_url, tmp_path_factory.mktemp("home"), own_stack.kafka_bootstrap)
+def settings(servers_of: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    found = settings_for(servers_of.database_url, tmp_path_factory.mktemp("home"), servers_of.kafka_bootstrap)
     set_up(found)
     return found
 

@@ -2,19 +2,18 @@
 
 import json
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from infra.embedded.processes import ProcessRef, descendants
 from infra.settings import Settings
 from tests.support.environ import program_environ
+from tests.support.spawning import talking
 
 SESSION_TIMEOUT_MS = 6_000
 _START_S = 30.0
@@ -29,10 +28,9 @@ class ProjectorProcess:
         self, settings: Settings, only: Sequence[str] = (), environ: Mapping[str, str] | None = None
     ) -> None:
         flags = [part for name in only for part in ("--only", name)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "api.cli.main", "projector", *flags],
-            cwd=Path(__file__).parents[2],
-            env=program_environ(
+        self._process, self._output = talking(
+            ["api.cli.main", "projector", *flags],
+            program_environ(
                 settings,
                 {
                     "MILLSTREAM_KAFKA_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),
@@ -41,8 +39,6 @@ class ProjectorProcess:
                     **(environ or {}),
                 },
             ),
-            stderr=subprocess.PIPE,
-            text=True,
         )
         self.lines: list[dict[str, object]] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -114,8 +110,7 @@ class ProjectorProcess:
         return found
 
     def _read(self) -> None:
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
+        for line in self._output:
             try:
                 self.lines.append(json.loads(line))
             except json.JSONDecodeError:

@@ -20,6 +20,7 @@ from infra.embedded.ports import LOOPBACK, choose_port, remembered_ports
 from infra.embedded.services import answers
 from infra.settings import Settings, load_settings
 from tests.stack import new_home
+from tests.support.spawning import millstream
 
 _START_S: Final = 90.0
 _STOP_S: Final = 40.0
@@ -52,14 +53,7 @@ class RunningSystem:
         self, *arguments: str, stdin: bytes | None = None, expect: int = 0
     ) -> subprocess.CompletedProcess[bytes]:
         """Run ``millstream ARGUMENTS``; its exit code has to be ``expect``."""
-        done = subprocess.run(
-            [sys.executable, "-m", "api.cli.main", *arguments],
-            env=dict(self.environ),
-            input=stdin,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
+        done = millstream(*arguments, environ=self.environ, stdin=stdin or b"")
         if done.returncode != expect:
             raise AssertionError(
                 f"millstream {' '.join(arguments)} ended with {done.returncode}, not {expect}:\n"

@@ -3,7 +3,6 @@
 import gzip
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from schemas.ids import repository_id
 from schemas.topics import Topic
 from tests.integration.api.conftest import BASE, Api
 from tests.support.environ import program_environ
+from tests.support.spawning import millstream_text
 
 SITE = {"query": "{ site { productVersion } }"}
 NEW_TYPE = "application/graphql-response+json"
@@ -205,11 +205,4 @@ def test_a_dead_letter_is_rejected_with_its_reason(api: Api, publisher: Publishe
 
 def run(api: Api, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """One ``millstream`` command in this installation."""
-    return subprocess.run(
-        [sys.executable, "-m", "api.cli.main", *arguments],
-        env=program_environ(api.settings),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return millstream_text(*arguments, environ=program_environ(api.settings))

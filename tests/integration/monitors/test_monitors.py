@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ from tests.integration.monitors.conftest import World, webhook
 from tests.support.doors import deny
 from tests.support.receiver import Told
 from tests.support.repositories import git
+from tests.support.spawning import millstream_text
 from tests.support.system import eventually
 
 _TOGGLE = "mutation ($id: ID!, $on: Boolean!) { toggleCodeMonitor(id: $id, enabled: $on) { enabled } }"
@@ -248,13 +247,7 @@ def test_the_command_line_and_the_pages_over_the_same_monitors(world: World) -> 
     repository = world.repository("typed")
 
     def run(*arguments: str, expect: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "api.cli.main", "monitor", *arguments],
-            env={**os.environ, **world.environ},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = millstream_text("monitor", *arguments, environ={**os.environ, **world.environ})
         assert done.returncode == expect, done.stderr
         return done.stdout + done.stderr
 

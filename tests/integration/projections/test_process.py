@@ -2,10 +2,8 @@
 
 import json
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -23,6 +21,7 @@ from tests.stack import StackUnderTest, fresh_database
 from tests.support.environ import program_environ
 from tests.support.projecting import event, settings_for
 from tests.support.projectors import ProjectorProcess, eventually
+from tests.support.spawning import millstream_text
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +33,8 @@ def settings(stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def _command(settings: Settings, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "api.cli.main", *arguments],
-        cwd=Path(__file__).parents[3],
-        env=program_environ(settings),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    done = millstream_text(*arguments, environ=program_environ(settings))
+    done.check_returncode()
     return done.stdout
 
 

@@ -35,6 +35,7 @@ from tests.support.environ import program_environ
 from tests.support.projecting import event, settings_for
 from tests.support.projectors import eventually
 from tests.support.running import running
+from tests.support.spawning import millstream_text
 
 Rows = list[tuple[object, ...]]
 _bases = itertools.count(100, 100)
@@ -310,14 +311,6 @@ def _environ(settings: Settings) -> dict[str, str]:
 
 
 def _listed(settings: Settings) -> dict[str, object]:
-    done = subprocess.run(
-        [sys.executable, "-m", "api.cli.main", "projection", "list", "--json"],
-        cwd=Path(__file__).parents[3],
-        env=_environ(settings),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    done = millstream_text("projection", "list", "--json", environ=_environ(settings))
     rows: list[dict[str, object]] = json.loads(done.stdout)
     return next(row for row in rows if row["name"] == "repositories")

@@ -3,10 +3,7 @@
 import asyncio
 import itertools
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,9 +38,11 @@ from schemas.events import (
 from schemas.topics import Topic
 from streams.repositories.places import Place, ProjectedPlaces
 from tests.stack import StackUnderTest, fresh_database
+from tests.support.environ import program_environ
 from tests.support.projecting import event, settings_for
 from tests.support.projectors import ProjectorProcess, eventually, projector_running
 from tests.support.running import running
+from tests.support.spawning import millstream_text
 
 Rows = list[tuple[object, ...]]
 _bases = itertools.count(100_100, 100)
@@ -117,20 +116,7 @@ def put_aside(settings: Settings, publisher: Publisher, *names: str, positions: 
 
 def cli(settings: Settings, *arguments: str) -> tuple[int, Any]:
     """Exit code and JSON of ``millstream dead-letters``."""
-    done = subprocess.run(
-        [sys.executable, "-m", "api.cli.main", "dead-letters", *arguments, "--json"],
-        cwd=Path(__file__).parents[3],
-        env=os.environ
-        | {
-            "MILLSTREAM_HOME": str(settings.home),
-            "MILLSTREAM_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-            "MILLSTREAM_DATABASE_URL": settings.database_url.get_secret_value(),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=90,
-    )
+    done = millstream_text("dead-letters", *arguments, "--json", environ=program_environ(settings))
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 

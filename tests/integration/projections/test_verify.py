@@ -32,6 +32,7 @@ from tests.support.histories import history as everything
 from tests.support.histories import outgoing
 from tests.support.projecting import event, settings_for
 from tests.support.projectors import ProjectorProcess, eventually
+from tests.support.spawning import millstream_text
 
 NAMES = tuple(one.name for one in PROJECTIONS)
 
@@ -99,14 +100,7 @@ def _by_hand(settings: Settings, name: str, statements: str) -> None:
 
 
 def _command(settings: Settings, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "api.cli.main", "verify", *arguments],
-        env=program_environ(settings),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return millstream_text("verify", *arguments, environ=program_environ(settings))
 
 
 def _only(settings: Settings, name: str) -> Comparison:

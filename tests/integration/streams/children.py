@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +15,9 @@ import msgspec
 from infra.settings import Settings
 from tests.integration.streams.probe import Probe
 from tests.support.environ import security_of
+from tests.support.spawning import talking
 from tests.support.system import eventually
 
-ROOT = Path(__file__).parents[3]
 T = TypeVar("T")
 Line = Mapping[str, Any]
 
@@ -28,15 +27,7 @@ class Child:
 
     def __init__(self, arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
-            cwd=ROOT,
-            env={**kept, **(environ or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self.process, self._output = talking(arguments, {**kept, **(environ or {})})
         self.lines: list[Line] = []
         self.text: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -96,7 +87,7 @@ class Child:
         return [line for line in list(self.lines) if line.get("kind") == kind]
 
     def _read(self) -> None:
-        for line in self.process.stdout or ():
+        for line in self._output:
             try:
                 found = json.loads(line)
             except ValueError:
