@@ -5,7 +5,7 @@ from datetime import datetime
 
 from api.cli.insight_questions import Insight, RepositoryPoint
 from api.cli.rendering import Line
-from api.web.reasons import Reasons
+from api.reasons import Reasons
 
 
 def as_json(insight: Insight) -> dict[str, object]:

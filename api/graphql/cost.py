@@ -15,8 +15,6 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     ValidationContext,
-    is_list_type,
-    is_non_null_type,
 )
 
 from api.commands.errors import Code
@@ -159,16 +157,3 @@ def cost_rule(schema: GraphQLSchema, maximum: int, variables: dict[str, Any]) ->
             super().__init__(context, maximum, default_cost=1, variables=variables, cost_map=cost_map(schema))
 
     return RequestCost
-
-
-def returns_objects(schema: GraphQLSchema, type_name: str, field: str) -> bool:
-    """Whether the field is a list of objects, interfaces or unions (not of scalars or enums)."""
-    type_ = schema.type_map[type_name]
-    if not isinstance(type_, GraphQLObjectType):
-        return False
-    found: Any = type_.fields[field].type
-    is_list = False
-    while is_list_type(found) or is_non_null_type(found):
-        is_list = is_list or is_list_type(found)
-        found = found.of_type
-    return is_list and hasattr(found, "ast_node") and not hasattr(found, "serialize")

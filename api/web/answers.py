@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 
 from api.graphql.ids import repository_id_of
+from api.reasons import Reasons
 from api.web.backfill import Backfill
 from api.web.drawing import Cells
 from api.web.model import Cell, Freshness, Insight, Point, Progress, Repository, Series
 from api.web.palette import style_of
-from api.web.reasons import Reasons
 from streams.repositories.location import mirror_path
 
 _CLONE_PROBLEMS: Mapping[str, str] = {

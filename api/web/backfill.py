@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from api.web.reasons import Reasons
+from api.reasons import Reasons
 
 _ENDED = frozenset({"COMPLETED", "FAILED"})
 

@@ -5,9 +5,9 @@ from datetime import datetime
 
 import msgspec
 
+from api.reasons import Reasons
 from api.web.check_command import check_of
 from api.web.model import Cell, Check, Insight, Point, RepositoryCells, Series
-from api.web.reasons import Reasons
 from api.web.templating import iso
 
 NOW = "now"

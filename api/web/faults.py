@@ -5,9 +5,9 @@ from typing import Final
 
 import msgspec
 
+from api.reasons import Reasons
 from api.web.drawing import Cells
 from api.web.model import Insight
-from api.web.reasons import Reasons
 
 NAMED: Final = 5
 """Of more repositories with one reason, so many are named."""

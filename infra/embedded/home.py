@@ -64,14 +64,6 @@ class Home:
         return self.folder / "database-password"
 
 
-def default_home(environ: Mapping[str, str] | None = None, *, project: Path | None = None) -> Path:
-    """``MILLSTREAM_HOME``, else ``.millstream`` in the current project (absolute)."""
-    configured = (os.environ if environ is None else environ).get("MILLSTREAM_HOME", "")
-    if configured:
-        return Path(configured).expanduser().absolute()
-    return (project or Path.cwd()).absolute() / ".millstream"
-
-
 def open_home(folder: Path) -> Home:
     """Make the folders (those that are new get mode 700) and say where things are.
 

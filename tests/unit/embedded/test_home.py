@@ -16,19 +16,12 @@ from infra.embedded.errors import (
 )
 from infra.embedded.home import (
     check_version,
-    default_home,
     open_home,
     remembered_secret,
     require_space,
     write_private,
 )
 from infra.embedded.machine import check_platform, require_git
-
-
-def test_the_home_is_below_the_project_unless_named(tmp_path: Path) -> None:
-    assert default_home({}, project=tmp_path) == tmp_path / ".millstream"
-    assert default_home({"MILLSTREAM_HOME": ""}, project=tmp_path) == tmp_path / ".millstream"
-    assert default_home({"MILLSTREAM_HOME": "/data/ms"}, project=tmp_path) == Path("/data/ms")
 
 
 def test_a_new_home_is_private_and_hidden_from_git(tmp_path: Path) -> None:
