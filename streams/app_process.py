@@ -1,6 +1,7 @@
 """One app of ``millstream worker`` in a process of its own: slot, publisher, agents, and an orderly end."""
 
 import asyncio
+import importlib
 import os
 import signal
 import sys
@@ -40,6 +41,9 @@ _log = structlog.get_logger()
 
 def run_app(settings: Settings, name: str) -> NoReturn:
     """One app, in this process: works until it is asked to stop, then exits."""
+    importlib.import_module(
+        f"streams.{name}"
+    )  # all that it may meet is there to be learnt, before there are threads
     learn_all()
     refuse_unsound(settings)
     app_id = APP_IDS[name]

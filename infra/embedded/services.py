@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from infra.embedded import address
 from infra.embedded.children import ChildSpec, stop_orphans
@@ -127,7 +128,9 @@ def answers(port: int) -> bool:
 def _serves(home: Home, port: int) -> bool:
     """Whether it is the API of this home that answers, and not another program's that took the port first."""
     found = address.announced(home.folder)
-    return found is not None and process_ref(found[1]) is not None and answers(port)
+    if found is None or urlsplit(found[0]).port != port:
+        return False
+    return process_ref(found[1]) is not None and answers(port)
 
 
 def services_folder(home: Home) -> Path:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -270,7 +269,11 @@ def _start_owned(
     except BaseException:
         supervisor.stop()
         raise
-    keep_classes = partial(class_cache.keep, java, jars.paths, kafka.scratch_folder(home.kafka))
+
+    def keep_classes() -> None:
+        codes = {status.name: status.last_exit_code for status in supervisor.status()}
+        class_cache.keep(java, jars.paths, kafka.scratch_folder(home.kafka), codes["kafka"])
+
     return RunningStack(home, endpoints, supervisor, lock, when_stopped=keep_classes)
 
 

@@ -1,6 +1,7 @@
 """Where followed repositories are, and what was said of their refs last."""
 
 import asyncio
+import threading
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Protocol
 
@@ -101,24 +102,28 @@ def _state(snapshot: Snapshot) -> _State:
 
 
 class Memory:
-    """What this process said of each repository: the projection shows it a moment later. And how the files of refs
-    looked when they had a fingerprint. Threads may share it."""
+    """The newest of what was said of each repository, as far as this process knows: the projection shows what it said itself
+    a moment later, and a place may have been read before that. And how the files of refs looked when they had a fingerprint.
+    Threads may share it."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._said: dict[int, Said] = {}
         self._seen: dict[int, tuple[str, Glance]] = {}
 
     def newest(self, place: Place) -> Said | None:
         """What was said last of ``place``, as far as is known here."""
-        mine = self._said.get(place.repository_id)
-        if mine is not None and place.said is not None and place.said.offset >= mine.offset:
-            del self._said[place.repository_id]  # the projection has it
-            return place.said
-        return mine or place.said
+        if place.said is not None:
+            self.remember(place.repository_id, place.said)
+        with self._lock:
+            return self._said.get(place.repository_id)
 
     def remember(self, repository_id: int, said: Said) -> None:
         """It is on the log."""
-        self._said[repository_id] = said
+        with self._lock:
+            known = self._said.get(repository_id)
+            if known is None or known.offset < said.offset:
+                self._said[repository_id] = said
 
     def has_seen(self, repository_id: int, refs_fingerprint: str, seen: Glance) -> bool:
         """Whether the files looked like this when the refs had this fingerprint."""

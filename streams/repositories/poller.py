@@ -107,8 +107,9 @@ class Poller:
         ended = {key: task for key, task in self._fetching.items() if task.done()}
         for key in ended:
             del self._fetching[key]
-        for task in ended.values():
-            task.result()
+        errors = [error for task in ended.values() if (error := task.exception()) is not None]
+        if errors:
+            raise BaseExceptionGroup("fetches failed", errors)
 
     async def _read_again(self, now_s: float) -> None:
         watched, self._watched_s = await self._places.watched(), now_s

@@ -4,8 +4,10 @@ A process that has loaded them (the fork server of ``multiprocessing``) forks fo
 arguments and environment, as from the command line. Who is started so dies with the fork server, which ends with the tests.
 """
 
+import atexit
 import importlib
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import subprocess
@@ -15,6 +17,7 @@ from multiprocessing.reduction import DupFd
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Final, TextIO
+from weakref import WeakSet
 
 from infra.members import die_with
 
@@ -33,6 +36,9 @@ _CONTEXT.set_forkserver_preload(
 
 
 ROOT: Final = Path(__file__).parents[2]
+_SERVER_GONE: Final = 255
+"""What ``multiprocessing`` says of a child whose fork server has ended; no program of ours ends so."""
+_running: "WeakSet[Program]" = WeakSet()
 
 
 class Program:
@@ -53,6 +59,7 @@ class Program:
             target=_run, args=(tuple(arguments), dict(environ), str(folder), standard)
         )
         self._process.start()
+        _running.add(self)
 
     @property
     def pid(self) -> int:
@@ -63,7 +70,10 @@ class Program:
     @property
     def returncode(self) -> int | None:
         """Its exit code (negative: the signal that ended it); None while it runs."""
-        return self._process.exitcode
+        code = self._process.exitcode
+        if code == _SERVER_GONE:
+            raise RuntimeError("the fork server has ended, and this program with it")
+        return code
 
     def poll(self) -> int | None:
         """As ``returncode``."""
@@ -72,7 +82,7 @@ class Program:
     def wait(self, timeout_s: float | None = None) -> int:
         """Its exit code. Raises ``subprocess.TimeoutExpired``."""
         self._process.join(timeout_s)
-        code = self._process.exitcode
+        code = self.returncode
         if code is None:
             raise subprocess.TimeoutExpired(self._process.name, timeout_s or 0.0)
         return code
@@ -132,6 +142,8 @@ def millstream_text(*arguments: str, environ: Mapping[str, str]) -> "subprocess.
 
 def _run(arguments: Sequence[str], environ: Mapping[str, str], folder: str, standard: Sequence[Any]) -> None:
     """In the fork: be the program."""
+    if len(list(Path(f"/proc/{os.getppid()}/task").iterdir())) > 1:
+        raise RuntimeError("something that the fork server has loaded runs threads: no process may fork then")
     die_with(os.getppid(), signal.SIGKILL)
     for number, one in enumerate(standard):
         given = one.detach()
@@ -143,3 +155,10 @@ def _run(arguments: Sequence[str], environ: Mapping[str, str], folder: str, stan
     os.chdir(folder)
     sys.argv = list(arguments)
     importlib.import_module(arguments[0]).main()
+
+
+@atexit.register
+def _end_all() -> None:
+    """Before ``multiprocessing`` waits for them at its own exit, which was registered earlier and so comes later."""
+    for one in list(_running):
+        one.kill()

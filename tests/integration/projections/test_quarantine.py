@@ -312,5 +312,6 @@ def _environ(settings: Settings) -> dict[str, str]:
 
 def _listed(settings: Settings) -> dict[str, object]:
     done = millstream_text("projection", "list", "--json", environ=_environ(settings))
+    done.check_returncode()
     rows: list[dict[str, object]] = json.loads(done.stdout)
     return next(row for row in rows if row["name"] == "repositories")
