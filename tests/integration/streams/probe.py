@@ -115,5 +115,10 @@ async def run(probe: Probe) -> None:
     os._exit(0)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """``python -m tests.integration.streams.probe PROBE``."""
     asyncio.run(run(msgspec.json.decode(sys.argv[1], type=Probe)))
+
+
+if __name__ == "__main__":
+    main()
