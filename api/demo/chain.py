@@ -69,8 +69,13 @@ class Chain:
 
 
 def tally(records: Iterable[Record], insight_id: int) -> Chain:
-    """Fold records, in log order within each partition, into the chain of one insight. Pure."""
+    """Fold records, in log order within each partition, into the chain of one insight. Pure.
+
+    Requests of the present, which a push asks for and no frame of the past, are another chain.
+    """
     chain = Chain()
+    of_the_present: set[Request] = set()
+    results_ms: dict[Request, int] = {}
     for record in records:
         event = decode(record)
         if not isinstance(event, Event):
@@ -79,13 +84,20 @@ def tally(records: Iterable[Record], insight_id: int) -> Chain:
             case InsightCreated(insight_id=owner) if owner == insight_id and chain.created is None:
                 chain.created, chain.created_ms = record.position, record.timestamp_ms
             case RecordingRequested(request=request) if request.insight_id == insight_id:
-                chain.requests.add((request.repository_id, request.request_id))
+                asked = (request.repository_id, request.request_id)
+                (chain.requests if any(one.frames for one in request.series) else of_the_present).add(asked)
             case SearchCompleted(insight_id=owner) as result if owner == insight_id:
-                chain.results.setdefault((result.repository_id, result.request_id), result.statistics)
+                answered = (result.repository_id, result.request_id)
+                chain.results.setdefault(answered, result.statistics)
                 chain.counted |= _cells(result)
-                chain.last_result_ms = max(chain.last_result_ms, record.timestamp_ms)
+                results_ms[answered] = max(results_ms.get(answered, 0), record.timestamp_ms)
             case SearchFailed(insight_id=owner, final=True) as failure if owner == insight_id:
                 chain.failures.add((failure.repository_id, failure.request_id))
+    for other in of_the_present:
+        chain.results.pop(other, None)
+        results_ms.pop(other, None)
+    chain.failures -= of_the_present
+    chain.last_result_ms = max(results_ms.values(), default=0)
     return chain
 
 

@@ -152,3 +152,24 @@ def test_only_final_failures_are_failures_and_bad_records_are_passed_over() -> N
     chain = tally([record(failed(7, "a", final=False), 0), broken, record(failed(7, "b", final=True), 1)], 7)
     assert chain.failures == {(1, "b")}
     assert tally([], 7) == Chain()
+
+
+def test_what_a_push_asks_for_is_another_chain() -> None:
+    asked = requested(7, "now")
+    (series,) = asked.request.series
+    of_the_present = msgspec.structs.replace(
+        asked,
+        request=msgspec.structs.replace(
+            asked.request, lane=Lane.SNAPSHOT, series=[msgspec.structs.replace(series, frames=[])]
+        ),
+    )
+    records = [
+        record(completed(7, "now", files=99), 9),
+        record(requested(7, "a"), 0),
+        record(of_the_present, 1),
+        record(failed(7, "now", final=True), 2),
+        record(completed(7, "a"), 3),
+    ]
+    chain = tally(records, 7)
+    assert chain.requests == set(chain.results) == {(1, "a")}
+    assert (chain.files, chain.failures, chain.last_result_ms) == (10, set(), 1_003)
