@@ -160,7 +160,7 @@ def test_what_a_push_asks_for_is_another_chain() -> None:
     of_the_present = msgspec.structs.replace(
         asked,
         request=msgspec.structs.replace(
-            asked.request, lane=Lane.SNAPSHOT, series=[msgspec.structs.replace(series, frames=[])]
+            asked.request, lane=Lane.SCHEDULED, series=[msgspec.structs.replace(series, frames=[])]
         ),
     )
     records = [
