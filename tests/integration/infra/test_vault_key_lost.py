@@ -47,22 +47,44 @@ def later(settings: Settings) -> Iterator[Vaults]:
     made.close()
 
 
-def test_no_key_is_made_beside_what_another_has_sealed(
+def test_no_key_is_made_beside_what_another_has_sealed_nor_held_longer_than_its_file(
     settings: Settings, vaults: Vaults, later: Vaults
 ) -> None:
     with vaults.open() as vault:
-        ref = vault.put("secret", kind="k").ref
+        vault.put("secret", kind="k")
+    lost = vaults.key.id
     lose_key(settings)
-    with pytest.raises(VaultKeyWrong, match="key file is missing") as caught, later.open():
-        pass
-    assert "vault import" in caught.value.remedy
-    with pytest.raises(VaultKeyWrong):
-        later.key.digest("x")
+    for process in (vaults, later):
+        with pytest.raises(VaultKeyWrong, match="key file is missing") as caught, process.open():
+            pass
+        assert "vault import FILE --new-key" in caught.value.remedy
+        with pytest.raises(VaultKeyWrong):
+            process.key.digest("x")
     assert not (settings.secrets_folder / KEY_FILE).exists()
+    with connect(settings, Role.WORKER, autocommit=True) as connection:
+        connection.execute("delete from vault.secrets")
+    for process in (vaults, later):
+        with process.open() as vault:
+            assert vault.get(vault.put("secret", kind="k").ref, kind="k") == "secret"
+    assert vaults.key.id == later.key.id != lost
+
+
+def test_who_ran_before_the_loss_seals_with_the_key_that_came_after_it(
+    settings: Settings, vaults: Vaults, later: Vaults
+) -> None:
     with vaults.open() as vault:
-        vault.forget(ref)
+        before = vault.put("before", kind="k").ref
+    held = vaults.key.id
+    with connect(settings, Role.WORKER, autocommit=True) as connection:
+        content = exported(connection, vault_key(settings), PASSPHRASE).content
+        lose_key(settings)
+        assert imported(connection, vault_key(settings), PASSPHRASE, content) == (1, 0)
+    with vaults.open() as vault:
+        assert vault.get(before, kind="k") == "before"
+        after = vault.put("after", kind="k").ref
+    assert vaults.key.id == later.key.id != held
     with later.open() as vault:
-        assert vault.get(vault.put("secret", kind="k").ref, kind="k") == "secret"
+        assert vault.get_all([before, after], kind="k") == {before: "before", after: "after"}
 
 
 def test_an_import_brings_back_what_the_lost_key_had_sealed(
