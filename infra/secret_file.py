@@ -27,6 +27,18 @@ def kept_secret(path: Path, *, size_bytes: int = 32) -> str:
                 os.link(draft, path)
         finally:
             draft.unlink(missing_ok=True)
+    return _read(path)
+
+
+def present_secret(path: Path) -> str | None:
+    """The secret in ``path``; None where there is no file, and none is made. Raises SecretExposed."""
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        return None
+
+
+def _read(path: Path) -> str:
     if path.stat().st_mode & 0o077:
         raise SecretExposed(
             f"{path} can be read by other users", remedy=f"chmod 600 {path}, and delete it if it was read"

@@ -6,6 +6,7 @@ goes on the log sealed with a key of its subject, and is erased by forgetting th
 
 import base64
 import secrets
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ from sqlalchemy import Engine
 from infra.postgres.connect import engine as make_engine
 from infra.postgres.role import Role
 from infra.settings import Settings
-from infra.vault_key import KEY_BYTES, NONCE_BYTES, VaultKey, VaultKeyWrong, key_path, vault_key
+from infra.vault_key import KEY_BYTES, NONCE_BYTES, KeyFile, VaultKey, VaultKeyWrong, key_path, vault_key
 from schemas.errors import MillstreamError
 from schemas.privacy import SecretRef
 
@@ -69,7 +70,10 @@ def user_subject(user_id: int) -> str:
 
 
 class Vault:
-    """What is in the vault, over a connection of the role APP or WORKER that is in no transaction."""
+    """What is in the vault, over a connection of the role APP or WORKER that is in no transaction.
+
+    The key stays the same as long as this lives, whatever becomes of its file: open one for each piece of work.
+    """
 
     def __init__(self, connection: Connection, key: VaultKey) -> None:
         self._connection = connection
@@ -189,24 +193,25 @@ class Vaults:
         self._settings = settings
         self._role = role
         self._engine: Engine | None = None
-        self._key: VaultKey | None = None
+        self._file = KeyFile(settings)
 
     @property
     def key(self) -> VaultKey:
-        """Raises SecretExposed, VaultKeyWrong: also where the file is missing, while the vault holds what another key has sealed."""
-        if self._key is None:
-            if not key_path(self._settings).exists():
-                with self._connected() as connection:
-                    self._refuse_if_used(connection)
-            self._key = vault_key(self._settings)
-        return self._key
+        """The key as its file has it now.
+
+        Raises SecretExposed, VaultKeyWrong: also where the file is missing, while the vault holds what a key has sealed.
+        """
+        present = self._file.key(time.time_ns())
+        if present is not None:
+            return present
+        with self._connected() as connection:
+            return self._first(connection)
 
     @contextmanager
     def open(self) -> Iterator[Vault]:
         """The vault over a connection of its own, given back afterwards. Raises SecretExposed, VaultKeyWrong."""
-        key = self.key
-        with self._connected() as connection:
-            yield Vault(connection, key)
+        with self._connected() as connection:  # first: whoever waits for one holds no key meanwhile
+            yield Vault(connection, self._file.key(time.time_ns()) or self._first(connection))
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -222,15 +227,20 @@ class Vaults:
         finally:
             pooled.close()
 
-    def _refuse_if_used(self, connection: Connection) -> None:
+    def _first(self, connection: Connection) -> VaultKey:
+        """The key of a vault that holds nothing, made now. Raises VaultKeyWrong."""
         with connection.transaction():
             row = connection.execute(_USED).fetchone()
-        if row is not None and row[0] and not key_path(self._settings).exists():
+        if row is None or not row[0]:
+            return vault_key(self._settings)
+        present = self._file.key(time.time_ns())  # made and used by another process since it was looked for
+        if present is None:
             raise VaultKeyWrong(
                 f"the vault's key file is missing: {key_path(self._settings)}, and the vault holds what it has sealed",
-                remedy="Put the file back (every machine that shares the database needs it), or bring an export "
-                "back under a new key: millstream vault import FILE.",
+                remedy="Put the file back, or copy that of another machine that shares the database (mode 600). Where nobody "
+                "has it any more, bring an export back under a new key: millstream vault import FILE --new-key.",
             )
+        return present
 
     def close(self) -> None:
         """Let go of the connections."""

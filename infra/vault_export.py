@@ -6,6 +6,8 @@ The file opens without the key file. scrypt makes trying passphrases dear, AES-G
 import base64
 import hashlib
 import secrets
+from collections import Counter
+from collections.abc import Collection
 from typing import Annotated, Any, Final, cast
 
 import msgspec
@@ -14,7 +16,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg.abc import QueryNoTemplate
 
-from infra.vault_key import NONCE_BYTES, VaultKey, VaultKeyWrong
+from infra.settings import Settings
+from infra.vault_key import NONCE_BYTES, VaultKey, VaultKeyWrong, key_path, present_key, vault_key
+from infra.vault_rows import rows_beside
 from schemas.errors import MillstreamError
 
 MIN_PASSPHRASE_CHARACTERS: Final = 12
@@ -27,6 +31,10 @@ Table = tuple[str, str, str]
 _READ: Final = {
     "secrets": "select ref, kind, owner, nonce, sealed from vault.secrets order by ref",
     "subject_keys": "select subject, '', null, nonce, sealed from vault.subject_keys order by subject",
+}
+_HELD: Final = {
+    "secrets": "select key_id, count(*) from vault.secrets where ref = any(%s) group by key_id",
+    "subject_keys": "select key_id, count(*) from vault.subject_keys where subject = any(%s) group by key_id",
 }
 _DROP: Final = {  # no role may change a value in place
     "secrets": "delete from vault.secrets where ref = %s and key_id <> %s",
@@ -42,6 +50,10 @@ _WRITE: Final = {
 
 class ExportRefused(MillstreamError):
     """The file, or the passphrase, cannot be used."""
+
+
+class NewKeyRefused(MillstreamError):
+    """An import would make a new key beside rows that another one has sealed, and nobody said that it should."""
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -94,6 +106,34 @@ def exported(connection: Connection, key: VaultKey, passphrase: str) -> Export:
     return Export(content=content, items=len(items), unopened=unopened)
 
 
+def key_to_import_under(
+    connection: Connection, settings: Settings, items: Collection[Item], *, new_key: bool
+) -> VaultKey:
+    """The key of this machine. Where it has none, one is made for a vault that holds nothing, or if ``new_key`` says so.
+
+    Raises NewKeyRefused, which counts the rows that other machines would open no longer; SecretExposed, VaultKeyWrong.
+    """
+    present = present_key(settings)
+    if present is not None:
+        return present
+    of_key: Counter[str] = Counter()
+    for rows in rows_beside(connection, None):
+        of_key[rows.key_id] += rows.rows
+    if of_key and not new_key:
+        replaced = _held(connection, items)
+        lost = ", ".join(
+            f"{replaced[key_id]:,} of the {rows:,} rows of the key {key_id}"
+            for key_id, rows in sorted(of_key.items())
+        )
+        raise NewKeyRefused(
+            f"this machine lacks the vault's key file, {key_path(settings)}: an import would make a new key and replace {lost}, "
+            "which whoever has that key opens no longer",
+            remedy="Copy the key file of another machine that shares the database there (mode 600), and import again. Where "
+            "nobody has it any more: millstream vault import FILE --new-key.",
+        )
+    return vault_key(settings)
+
+
 def imported(connection: Connection, key: VaultKey, passphrase: str, content: bytes) -> tuple[int, int]:
     """Put everything in that is not there yet, in the place of what a lost key has sealed; (how many came in, how many were there).
 
@@ -113,6 +153,16 @@ def imported(connection: Connection, key: VaultKey, passphrase: str, content: by
             )
             new += cursor.rowcount
     return new, len(items) - new
+
+
+def _held(connection: Connection, items: Collection[Item]) -> Counter[str]:
+    """How many of the items the vault holds, by the key that has sealed them there."""
+    held: Counter[str] = Counter()
+    for table, statement in _HELD.items():
+        names = [item.name for item in items if item.table == table]
+        for key_id, rows in connection.execute(cast(QueryNoTemplate, statement), (names,)).fetchall():
+            held[key_id] += rows
+    return held
 
 
 def opened(content: bytes, passphrase: str) -> list[Item]:
