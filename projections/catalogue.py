@@ -162,7 +162,7 @@ UPLOADS: Final = Projection(
 )
 MONITORS: Final = Projection(
     name="monitors",
-    version=3,
+    version=4,
     topics=(Topic.MONITORS, Topic.TRIGGERS, Topic.REPOSITORIES),
     metadata=monitors_tables.METADATA,
     prepare=prepared(monitors_fold.fold, monitors_writer.MonitorWriter()),

@@ -10,7 +10,7 @@ from schemas.events import ActionKind, EmailPriority, MonitorAction, SecretPlace
 from schemas.ids import stable_id
 from schemas.monitors.events import MAX_ACTIONS, MAX_RECIPIENTS
 from streams.monitors.delivery.address import UrlRefused, target_of
-from streams.monitors.delivery.signing import SigningKeyInvalid, key_bytes, new_key
+from streams.monitors.delivery.signing import SigningKeyInvalid, key_bytes
 from streams.monitors.forgetting import SIGNING_KIND, url_kind
 from streams.search.query import HistoryQuery, QueryError, parse_history
 
@@ -30,6 +30,12 @@ class Keeping(Protocol):
     """Keeps a secret: the vault."""
 
     def __call__(self, secret: str, kind: str) -> SecretPlace: ...
+
+
+class Making(Protocol):
+    """Makes the key of the signatures of an action, where nobody gives one: of the same wish the same."""
+
+    def __call__(self, action_id: int) -> str: ...
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -67,27 +73,24 @@ def query_of(given: object, field: str = "trigger.query") -> HistoryQuery:
 
 
 class ActionReader:
-    """Reads action inputs. ``user_of`` gives the name behind a namespace's id; ``seed`` makes the ids of new actions.
-
-    ``made``: what new actions became when the same was asked for before; their keys, which nobody gave, stay.
-    """
+    """Reads action inputs. ``user_of`` gives the name behind a namespace's id; ``seed`` makes the ids of new actions."""
 
     def __init__(
         self,
         *,
         keep: Keeping,
+        make_key: Making,
         user_of: Callable[[object, str], str],
         slack_hosts: Sequence[str],
         seed: str,
         known: Mapping[int, Known] | None = None,
-        made: Mapping[int, Known] | None = None,
     ) -> None:
         self._keep = keep
+        self._make_key = make_key
         self._user_of = user_of
         self._slack_hosts = frozenset(host.lower() for host in slack_hosts)
         self._seed = seed
         self._known = known or {}
-        self._made = made or {}
 
     def actions(
         self, given: object, id_of: Callable[[object, ActionKind, str], int | None]
@@ -133,8 +136,7 @@ class ActionReader:
         )
         if kind is ActionKind.EMAIL:
             return self._email(fields, action_id, field)
-        signed = known or self._made.get(action_id)
-        return self._webhook(fields, action_id, kind, field, (known, signed), keep)
+        return self._webhook(fields, action_id, kind, field, known, keep)
 
     def _email(self, given: Input, action_id: int, field: str) -> MonitorAction:
         listed = given.get("recipients")
@@ -164,10 +166,9 @@ class ActionReader:
         action_id: int,
         kind: ActionKind,
         field: str,
-        there: tuple[Known | None, Known | None],
+        known: Known | None,
         keep: Keeping | None,
     ) -> MonitorAction:
-        known, signed = there
         url = given.get("url")
         url = url.strip() if isinstance(url, str) else ""
         place = known.url if known is not None and not url else None
@@ -183,17 +184,19 @@ class ActionReader:
             enabled=bool(given.get("enabled")),
             include_results=bool(given.get("include_results")),
             url=place,
-            signing=self._signing(given, field, signed, keep) if kind is ActionKind.WEBHOOK else None,
+            signing=self._signing(given, action_id, field, known, keep)
+            if kind is ActionKind.WEBHOOK
+            else None,
         )
 
     def _signing(
-        self, given: Input, field: str, known: Known | None, keep: Keeping | None
+        self, given: Input, action_id: int, field: str, known: Known | None, keep: Keeping | None
     ) -> SecretPlace | None:
         key = given.get("signing_secret")
         if not isinstance(key, str) or not key:
             if known is not None and known.signing is not None:
                 return known.signing
-            key = new_key()
+            return None if keep is None else keep(self._make_key(action_id), SIGNING_KIND)
         try:
             key_bytes(key)
         except SigningKeyInvalid as error:

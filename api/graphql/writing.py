@@ -162,7 +162,7 @@ def _answered(
     accepted_at = found.of or position
     if found.state == DUPLICATE or or_else_again:
         said = operation.services.log.at(accepted_at)
-        if said is not None and not same_wish(said.data, event.data):
+        if said is not None and not same_wish(said, event):
             raise _key_reused(f"{said.type.name} of {said.subject} with other content", identity)
     operation.renew()
     operation.note_written(event, accepted_at, found)

@@ -32,18 +32,26 @@ from schemas.triggers.ids import action_job_id, trigger_job_id
 
 
 def fold(events: Sequence[Folding]) -> list[Change]:
-    """The changes that ``events`` make, in their order: what is pruned was written before."""
+    """The changes that ``events`` make, in their order: what is pruned was written before, and so was what ended without a beginning."""
     changes: list[Change] = []
     rows = Rows()
     for folding in events:
         data = folding.event.data
-        if isinstance(data, TriggerPruned):
+        if isinstance(data, TriggerPruned) or (isinstance(data, TriggerFired) and _begins_late(data, rows)):
             changes += rows.changes()
-            changes.append(Pruned(data))
             rows = Rows()
+        if isinstance(data, TriggerPruned):
+            changes.append(Pruned(data))
         else:
             _fold_one(folding, rows)
     return changes + rows.changes()
+
+
+def _begins_late(data: TriggerFired, rows: Rows) -> bool:
+    return any(
+        rows.has_ended(run.monitor_id, trigger_job_id(run.monitor_id, data.repository_id, data.moment))
+        for run in data.runs
+    )
 
 
 def _fold_one(folding: Folding, rows: Rows) -> None:
@@ -217,7 +225,7 @@ def _evaluated(folding: Folding, data: TriggerEvaluated, outcome: RunOutcome, ro
         failure_message=outcome.message,
     )
     if outcome.tips is not None and outcome.status in (RunStatus.COMPLETED, RunStatus.HIDDEN):
-        rows.outcomes.append(
+        rows.ended(
             Tips(
                 outcome.monitor_id,
                 data.repository_id,

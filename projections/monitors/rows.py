@@ -20,7 +20,7 @@ class Pruned(msgspec.Struct, frozen=True):
 
 
 class Tips(msgspec.Struct, frozen=True):
-    """What one outcome searched. ``position`` is its own: only while the row of its run has it, the outcome counts."""
+    """What one outcome searched. ``position`` is its own: only while the row of its run has it, and a beginning, the outcome counts."""
 
     monitor_id: int
     repository_id: int
@@ -110,6 +110,7 @@ class Rows:
             {"base_oids": _FIRST},
         )
         self.outcomes: list[Tips] = []
+        self._ended: set[tuple[int, int]] = set()
         self._pushes: list[tuple[int, int]] = []
         self._pushed_to: set[int] = set()
         self.repositories = SparseTable(
@@ -127,6 +128,14 @@ class Rows:
             ("repository_id", "offset"),
             _rules(_FIRST, "at", "name", "fork", "archived", "removed"),
         )
+
+    def ended(self, outcome: Tips) -> None:
+        self.outcomes.append(outcome)
+        self._ended.add((outcome.monitor_id, outcome.job_id))
+
+    def has_ended(self, monitor_id: int, job_id: int) -> bool:
+        """Whether an outcome of this run is in the stretch: what is said of its beginning now is behind it."""
+        return (monitor_id, job_id) in self._ended
 
     def pushed(self, repository_id: int, offset: int) -> None:
         if repository_id not in self._pushed_to:

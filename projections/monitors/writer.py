@@ -24,6 +24,7 @@ with counting as (
   from unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::bigint[])
     with ordinality as s(monitor_id, repo_id, begun, since, job_id, position, tips, pushed_offset, place)
   join cm_trigger_jobs j on j.monitor = s.monitor_id and j.id = s.job_id and j.evaluated_position = s.position
+    and j.fired_appended_at is not null
 )
 insert into cm_last_searched as t (monitor_id, repo_id, begun, since, commit_oids, searched_offset)
 select distinct on (monitor_id, repo_id, begun, since) monitor_id, repo_id, begun, since, tips::text[], covered
@@ -31,7 +32,12 @@ from counting order by monitor_id, repo_id, begun, since, place desc
 on conflict (monitor_id, repo_id, begun, since) do update set
   commit_oids = excluded.commit_oids, searched_offset = greatest(t.searched_offset, excluded.searched_offset)
 """
-"""An outcome said again, or late, after others of its repository: the row of its run has the first one, and so have positions."""
+"""An outcome said again, or late, after others of its repository: the row of its run has the first one, and so have positions.
+
+Said again after its run was pruned it has a row of its own, which no beginning stands in: what begins is on the log before it is
+given to anybody. A smaller push is no sign of that: a run that was given out again ends after younger ones, and has searched
+from their tips.
+"""
 _FIRST_PUSHES: Final = """
 update cm_repository_identities i set pushed_offset = p.pushed_offset from (
   select distinct on (s.repository_id, n."offset") s.repository_id, n."offset", s.pushed_offset

@@ -31,7 +31,7 @@ from streams.agent import AgentSpec, Context, Outgoing, Received
 from streams.leases import Leases
 from streams.monitors.doors import ACCESS_TOPICS, MaySee
 from streams.monitors.evaluation import Decided, decided, ended, failed
-from streams.monitors.firing import SOURCE
+from streams.monitors.firing import SOURCE, Firing, fired
 from streams.monitors.results import written
 from streams.monitors.runs import by_partition
 from streams.projected import EndsOfTopics, Wait
@@ -137,7 +137,7 @@ class Evaluator:
                     continue
                 await self._leases.confirm(partition)
                 if faults.moves_positions_first():
-                    await self._say(*_positions_alone(work, outcomes), waited_for, context)
+                    await self._say_positions_alone(work, outcomes, waited_for, context)
                 faults.reached(faults.SEARCHED)
                 await self._say(work, outcomes, waited_for, context)
 
@@ -150,6 +150,30 @@ class Evaluator:
                 for together in self._together(outcomes)
             ]
         )
+
+    async def _say_positions_alone(
+        self, work: Work, outcomes: Sequence[RunOutcome], waited_for: list[str], context: Context
+    ) -> None:
+        """The bug of ``faults.POSITIONS_FIRST``: the tips without what was found, as a run of its own that has begun."""
+        data = work.data
+        alone = msgspec.structs.replace(data, moment=f"{data.moment}:positions")
+        begun = Firing(
+            repository_id=data.repository_id,
+            location=data.location,
+            moment=alone.moment,
+            cause=data.cause,
+            pushed_offset=data.pushed_offset,
+            runs=data.runs,
+        )
+        await context.publish(fired(begun, self._partition_of, context.now(), work.cause))
+        bare = [
+            msgspec.structs.replace(one, results=[], result_count=0, match_count=0, blob=None, deliveries=[])
+            for one in outcomes
+        ]
+        await self._say(msgspec.structs.replace(work, data=alone), bare, waited_for, context)
+
+    def _partition_of(self, monitor_id: int) -> int:
+        return partition_for(str(monitor_id), self._office.partitions)
 
     async def _evaluate(
         self,
@@ -254,23 +278,13 @@ class Evaluator:
         shared = by_partition(
             empty,
             lambda one: one.monitor_id,
-            lambda monitor_id: partition_for(str(monitor_id), self._office.partitions),
+            self._partition_of,
         )
         return [*([one] for one in outcomes if one.result_count), *shared]
 
 
 def _job(run: FiredRun, data: TriggerDispatched) -> tuple[int, int]:
     return run.monitor_id, trigger_job_id(run.monitor_id, data.repository_id, data.moment)
-
-
-def _positions_alone(work: Work, outcomes: Sequence[RunOutcome]) -> tuple[Work, list[RunOutcome]]:
-    """The bug of ``faults.POSITIONS_FIRST``: the tips without what was found, as a run of its own."""
-    data = msgspec.structs.replace(work.data, moment=f"{work.data.moment}:positions")
-    bare = [
-        msgspec.structs.replace(one, results=[], result_count=0, match_count=0, blob=None, deliveries=[])
-        for one in outcomes
-    ]
-    return msgspec.structs.replace(work, data=data), bare
 
 
 def _evaluated(work: Work, outcomes: Sequence[RunOutcome], waited_for: list[str], context: Context) -> Event:

@@ -1,15 +1,18 @@
 """The sender: hands over what was asked for, and says what became of it (DESIGN section 6).
 
 Under the leases of the batch's partitions it first waits until every request and outcome that is on the log is projected, and never
-sends what has an outcome: what its predecessor has on the way when a partition moves is recorded before. So a repeat
-reaches a receiver only when a sender died between sending and recording, and then under the same delivery id.
+sends what has an outcome: what its predecessor has on the way when a partition moves is recorded before. It asks for the
+lease again before each message: what waits its turn in a process that was paused is another's by then. So a repeat reaches a
+receiver only when a sender died, or lost its lease, between sending and recording, or when the receiver took the message and its answer
+did not come (a timeout, a connection that broke, a mail server lost after DATA); and then under the same delivery id.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -24,8 +27,10 @@ from schemas.codec import new_event
 from schemas.envelope import Event
 from schemas.events import (
     ActionFailed,
+    ActionKind,
     ActionRequested,
     ActionSucceeded,
+    Delivery,
     MonitorActionDisabled,
     ObligationRenewed,
 )
@@ -120,20 +125,18 @@ class Sender:
         wait = await Wait.on_receipt(self._reader, self._log_ends, (*_TOPICS, *ACCESS_TOPICS))
         await wait.passed({"monitors": _TOPICS, "access": ACCESS_TOPICS})
         again = await asyncio.to_thread(self._again, asked)
-        requests = {
-            (data.monitor_id, _job(data), data.attempt): (data, received.event) for received, data in again
-        }
+        requests = {(data.monitor_id, _job(data), data.attempt): (data, received) for received, data in again}
         known = await asyncio.to_thread(self._known, [data for data, _ in requests.values()])
         # All of them end, and are recorded, before an error of one counts: who ends early sends again what others have sent.
         ended = await asyncio.gather(
-            *(self._one(data, cause, known, context) for data, cause in requests.values()),
+            *(self._one(data, received, known, context) for data, received in requests.values()),
             return_exceptions=True,
         )
         errors = [one for one in ended if isinstance(one, BaseException)]
         if errors:
             raise BaseExceptionGroup("deliveries without an outcome", errors)
 
-    async def _one(self, data: ActionRequested, cause: Event, known: _Read, context: Context) -> None:
+    async def _one(self, data: ActionRequested, received: Received, known: _Read, context: Context) -> None:
         sent = known.sent.get((data.monitor_id, _job(data)))
         if sent is not None and (sent.is_over or (sent.failed_attempt or 0) >= data.attempt):
             return
@@ -141,15 +144,20 @@ class Sender:
         run = known.runs.get((data.monitor_id, data.job_id))
         action = None if monitor is None else _action(monitor, data.action_id)
         expires_at = data.since + timedelta(seconds=self._policy.max_age_s)
-        refused = self._refusal(monitor, run, action, expires_at, context.now())
+        refused = (
+            self._too_old(expires_at, context.now())
+            or _not_wanted(data, monitor, action)
+            or _not_owed(data, run)
+        )
         outcome: Outcome
         if refused is not None or monitor is None or run is None or action is None:
             outcome = refused or Refused("unknown", "there is no such run", is_final=True)
         else:
             # Mails have no host: all of them go to one mail server.
             async with self._places.at(action.host):
-                outcome = await self._send(data, monitor, run, action, context.now())
-        await context.publish(_said(data, action, outcome, cause, context.now(), expires_at))
+                parcel = partial(self._parcel, data, monitor, run, action, context.now())
+                outcome = await self._send(data, parcel, received.position.partition)
+        await context.publish(_said(data, action, outcome, received.event, context.now(), expires_at))
         level = _log.info if isinstance(outcome, Delivered) else _log.warning
         level(
             "action",
@@ -159,35 +167,18 @@ class Sender:
             outcome=outcome.message if isinstance(outcome, Delivered) else outcome.reason,
         )
 
-    def _refusal(
-        self,
-        monitor: Monitor | None,
-        run: Run | None,
-        action: Action | None,
-        expires_at: datetime,
-        now: datetime,
-    ) -> Refused | None:
-        """Why nothing is sent, before anything is tried."""
-        if now > expires_at:
-            return Refused(
-                "too-old",
-                f"found more than {self._policy.max_age_s:g} s ago: it is not sent any more",
-                is_final=True,
-            )
-        if monitor is None or monitor.deleted_at is not None:
-            return Refused("deleted", "the monitor was deleted", is_final=True)
-        if action is None or not action.sends:
-            return Refused("disabled", "the action was removed or disabled", is_final=True)
-        if run is None:
-            return Refused("pruned", "the run is not in the history any more", is_final=True)
-        return None
+    def _too_old(self, expires_at: datetime, now: datetime) -> Refused | None:
+        if now <= expires_at:
+            return None
+        message = f"found more than {self._policy.max_age_s:g} s ago: it is not sent any more"
+        return Refused("too-old", message, is_final=True)
 
-    async def _send(
-        self, data: ActionRequested, monitor: Monitor, run: Run, action: Action, now: datetime
-    ) -> Outcome:
+    async def _send(self, data: ActionRequested, parcel: Callable[[], Parcel], partition: int) -> Outcome:
+        """Raises SlotLost where the partition is another process's by now: nothing is sent, and nothing is to be said."""
         try:
-            parcel = await asyncio.to_thread(self._parcel, data, monitor, run, action, now)
-            return await self._carrier.carry(parcel)
+            packed = await asyncio.to_thread(parcel)
+            await self._leases.confirm(partition)
+            return await self._carrier.carry(packed)
         except Exception as error:
             refused = refusal_of(error)
             if refused is None:
@@ -262,6 +253,28 @@ class Sender:
 def _is_asked(one: Received) -> bool:
     is_request = isinstance(one.event.data, ActionRequested)
     return is_request or renewed(one.event, Owing.ACTION_OUTCOME) is not None
+
+
+def _not_wanted(data: ActionRequested, monitor: Monitor | None, action: Action | None) -> Refused | None:
+    """Why nobody is to hear of it any more, whatever was found."""
+    if monitor is None or monitor.deleted_at is not None:
+        return Refused("deleted", "the monitor was deleted", is_final=True)
+    if action is None or not action.sends:
+        return Refused("disabled", "the action was removed or disabled", is_final=True)
+    if action.kind is ActionKind.EMAIL and data.recipient not in action.recipients:
+        return Refused("recipient-removed", "the recipient was removed from the action", is_final=True)
+    return None
+
+
+def _not_owed(data: ActionRequested, run: Run | None) -> Refused | None:
+    """Why there is nothing to tell: a late second outcome asks too, and the first one of a run is the one that counts."""
+    if run is None:
+        return Refused("pruned", "the run is not in the history any more", is_final=True)
+    if Delivery(action_id=data.action_id, recipient=data.recipient) not in run.deliveries:
+        return Refused(
+            "not-owed", "the outcome that counts for this run asks for no such message", is_final=True
+        )
+    return None
 
 
 def _job(data: ActionRequested) -> int:

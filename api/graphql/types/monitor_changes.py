@@ -29,6 +29,7 @@ from schemas.events import (
 )
 from schemas.ids import aggregate_id
 from schemas.registry import Payload
+from streams.monitors.delivery.signing import key_text, new_key
 from streams.monitors.doors import SecretMissing
 
 mutation = MutationType()
@@ -36,12 +37,11 @@ Input = Mapping[str, object]
 
 
 class _Before(msgspec.Struct, frozen=True, kw_only=True):
-    """What an edit is compared with: its event says only what it changes. ``made``: new actions as they were made the first time."""
+    """What an edit is compared with: its event says only what it changes."""
 
     query: str | None
     enabled: bool | None
     actions: Mapping[int, Known]
-    made: Mapping[int, Known] = {}
 
     @classmethod
     def of(cls, found: Monitor) -> Self:
@@ -57,7 +57,6 @@ class _Before(msgspec.Struct, frozen=True, kw_only=True):
             query=said.kept_query if said.query is None else None,
             enabled=said.kept_enabled if said.enabled is None else None,
             actions=actions,
-            made=actions,
         )
 
 
@@ -67,17 +66,8 @@ def resolve_create(_: object, info: Info, monitor: Input, trigger: Input, action
     owner = own_namespace(operation, monitor.get("namespace"), "monitor.namespace")
     seed = key or secrets.token_hex(16)
     monitor_id = aggregate_id("monitor", operation.user.name, seed)
-    existing = None if key is None else monitor_of(operation, monitor_id)
     description, query = description_of(monitor.get("description")), query_of(trigger.get("query"))
-    if existing is not None:
-        if (existing.description, existing.query) != (description, query.text):
-            raise InputRefused(
-                "Idempotency-Key",
-                "this key was used for another code monitor",
-                remedy="Use a new key for a new one.",
-            )
-        return existing
-    reader = _reader(operation, owner, f"{monitor_id}\x1f{seed}", {}, {}, once=key)
+    reader = _reader(operation, owner, f"{monitor_id}\x1f{seed}", {}, once=key)
     payload = MonitorCreated(
         monitor_id=monitor_id,
         description=description,
@@ -107,7 +97,7 @@ def resolve_update(_: object, info: Info, monitor: Input, trigger: Input, action
     wish = MonitorUpdated(monitor_id=found.id, description=description, actions=[])
     said = said_before(info, event_of(info, wish))
     before = _Before.of(found) if not isinstance(said, MonitorUpdated) else _Before.of_repeat(said)
-    reader = _reader(operation, found.owner, seed, before.actions, before.made, once=key_of(info))
+    reader = _reader(operation, found.owner, seed, before.actions, once=key_of(info))
 
     def id_of(text: object, kind: ActionKind, field: str) -> int | None:
         if not isinstance(text, str) or not text:
@@ -191,22 +181,27 @@ def _reader(
     owner: str,
     seed: str,
     known: Mapping[int, Known],
-    made: Mapping[int, Known],
     *,
     once: str | None,
 ) -> ActionReader:
-    monitoring = operation.services.monitoring
+    """With ``once``, an Idempotency-Key, what is kept and made for the same wish is the same again, whatever is projected by then."""
+    services, monitoring = operation.services, operation.services.monitoring
 
     def keep(secret: str, kind: str) -> SecretPlace:
         return monitoring.keep(secret, kind, owner, None if once is None else seed)
 
+    def make_key(action_id: int) -> str:
+        if once is None:
+            return new_key()
+        return key_text(services.vaults.key.digest("signing key", seed, str(action_id)))
+
     return ActionReader(
         keep=keep,
+        make_key=make_key,
         user_of=lambda given, field: user_of(operation, given, field),
         slack_hosts=monitoring.slack_hosts,
         seed=seed,
         known=known,
-        made=made,
     )
 
 

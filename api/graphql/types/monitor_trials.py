@@ -18,6 +18,7 @@ from schemas.events import ActionKind, MonitorAction, SecretPlace
 from streams.monitors.delivery.carrier import Parcel
 from streams.monitors.delivery.message import Message
 from streams.monitors.delivery.outcomes import Refused
+from streams.monitors.delivery.signing import new_key
 from streams.monitors.results import Result
 
 mutation = MutationType()
@@ -108,6 +109,7 @@ def _read(operation: Operation, name: str, given: Input) -> tuple[Action, dict[s
 
     reader = ActionReader(
         keep=keep,
+        make_key=lambda action_id: new_key(),
         user_of=lambda one, field: user_of(operation, one, field),
         slack_hosts=operation.services.monitoring.slack_hosts,
         seed="trial",

@@ -106,10 +106,14 @@ from monitors.cm_action_jobs
 """
 _UNREQUESTED: Final = """
 select j.monitor, j.id, j.evaluated_position from monitors.cm_trigger_jobs j
-where j.delivery_count > 0 and j.delivery_count > (
-  select count(*) from monitors.cm_action_jobs a where a.monitor = j.monitor and a.trigger_event = j.id
+where j.delivery_count > 0 and exists (
+  select from jsonb_to_recordset(cast(convert_from(j.deliveries, 'UTF8') as jsonb)) as d(action_id bigint, recipient text)
+  where not exists (
+    select from monitors.cm_action_jobs a
+    where a.monitor = j.monitor and a.trigger_event = j.id and a.action_id = d.action_id and a.recipient = d.recipient)
 ) order by j.evaluated_appended_at, j.monitor, j.id limit :first
 """
+"""Pair by pair: what a second outcome of the run asked for, which does not count, makes up for nothing."""
 _PRUNABLE: Final = """
 select distinct monitor from monitors.cm_trigger_jobs
 where evaluated_appended_at < :all or (evaluated_appended_at < :empty and coalesce(result_count, 0) = 0)

@@ -21,7 +21,12 @@ class SigningKeyInvalid(MillstreamError):
 
 def new_key() -> str:
     """A fresh key."""
-    return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    return key_text(secrets.token_bytes(32))
+
+
+def key_text(key: bytes) -> str:
+    """The key of these bytes, as people are shown it."""
+    return PREFIX + base64.b64encode(key).decode()
 
 
 def key_bytes(key: str) -> bytes:

@@ -174,9 +174,15 @@ def test_a_token_expires(api: Api, bearer: Callable[..., Somebody]) -> None:
 
 def test_a_repeat_with_the_same_key_tells_the_same_token(api: Api) -> None:
     node = user(api, "again")
-    text = 'mutation T($id: ID!) { createAccessToken(user: $id, scopes: ["read"], note: "n", durationSeconds: 60) { id token } }'
+    text = (
+        "mutation T($id: ID!, $lasts: Int = 60) "
+        '{ createAccessToken(user: $id, scopes: ["read"], note: "n", durationSeconds: $lasts) { id token } }'
+    )
     first, second = (api.ask(text, {"id": node}, key="k")["createAccessToken"] for _ in range(2))
     assert first == second
+    for lasts in (3_600, None):
+        refused = api.error(text, {"id": node, "lasts": lasts}, key="k")["extensions"]
+        assert (refused["code"], refused["field"]) == ("INVALID_INPUT", "Idempotency-Key")
     assert api.ask('{ user(username: "again") { accessTokens { totalCount } } }')["user"]["accessTokens"] == {
         "totalCount": 1
     }

@@ -1,6 +1,7 @@
 """Writes that cannot be read yet say so, and can be waited for; stores that are gone are said to be gone."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.testclient import TestClient
@@ -16,11 +17,21 @@ from projections.catalogue import PROJECTIONS
 from projections.generations import ensure_generation
 from schemas.envelope import Position
 from schemas.ids import repository_id
+from schemas.topics import Topic
 from tests.integration.api.conftest import BASE, Api
 from tests.integration.api.questions import ADD, CREATE, definition
-from tests.support.projectors import projector_running
+from tests.integration.api.test_mutations import records
+from tests.support.projectors import eventually, projector_running
 
 SEEN = "query Seen($id: ID!, $min: [String!]) { node(id: $id, minPosition: $min) { ... on InsightView { title } } }"
+
+WATCH = """
+mutation Watch($user: ID!) {
+  createCodeMonitor(
+    monitor: { namespace: $user, description: "d", enabled: true }, trigger: { query: "type:diff TODO" },
+    actions: [{ webhook: { enabled: true, includeResults: false, url: "https://hooks.example.com/1" } }]
+  ) { id }
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +73,22 @@ def test_what_is_not_projected_in_time_is_named_and_can_be_waited_for(
         assert api.ask(SEEN, {"id": identity, "min": [position]})["node"] == {"title": "Slow"}
         again = api.ask(CREATE, given, key="slow-1")["createLineChartSearchInsight"]
         assert (again["view"]["id"], again["position"]) == (identity, position)
+
+
+def test_a_monitor_that_is_asked_for_again_before_the_first_wish_is_projected_is_one_monitor(
+    impatient: Api, settings: Settings
+) -> None:
+    given = {"user": impatient.ask("{ currentUser { id } }")["currentUser"]["id"]}
+    first = impatient.error(WATCH, given, key="watch-1")["extensions"]
+    assert first["code"] == "ACCEPTED_NOT_YET_VISIBLE"
+    before = records(impatient, Topic.MONITORS)
+    patient = create_app(settings, limits=OperationLimits(wait_s=60))
+    with TestClient(patient, base_url=BASE) as http, ThreadPoolExecutor(1) as thread:
+        api = Api(patient, http, admin_token(settings.home), settings)
+        again = thread.submit(api.ask, WATCH, given, key="watch-1")
+        assert eventually(lambda: records(impatient, Topic.MONITORS) == before + 1)
+        with projector_running(settings):
+            assert again.result(60)["createCodeMonitor"] == {"id": first["id"]}
 
 
 def test_a_broker_that_is_gone_is_said_to_be_gone(settings: Settings) -> None:

@@ -1,4 +1,7 @@
-"""A whole Millstream whose monitors reach receivers on loopback: stack, projector, hands, heads and API, each its own process."""
+"""A whole Millstream whose monitors reach receivers on loopback: stack, projector, hands, heads and API, each its own process.
+
+And a house of the sender alone, where no process and no broker is needed.
+"""
 
 import json
 import shutil
@@ -23,6 +26,7 @@ from schemas.ids import repository_id
 from schemas.registry import Payload
 from tests.integration.streams.children import Child, environment, start_projector
 from tests.stack import StackUnderTest
+from tests.support.monitor_house import House, house_settings, open_house
 from tests.support.receiver import Mails, Receiver, mail_server, receiving
 from tests.support.repositories import git
 from tests.support.system import eventually
@@ -215,3 +219,14 @@ def world(lent_stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) 
                 if child.process.poll() is None:
                     child.kill()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def settings_of_house(database: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return house_settings(database, tmp_path_factory.mktemp("house"))
+
+
+@pytest.fixture
+def house(settings_of_house: Settings) -> Iterator[House]:
+    with open_house(settings_of_house) as opened:
+        yield opened

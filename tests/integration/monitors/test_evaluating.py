@@ -8,9 +8,6 @@ from pathlib import Path
 import pytest
 
 from infra.blobs import BlobStore
-from infra.postgres.connect import connect
-from infra.postgres.role import Role
-from infra.settings import Settings
 from infra.topics import HANDS_APP
 from schemas.events import FiredRun, FiringCause, RepositoryLocation, TriggerDispatched, TriggerEvaluated
 from schemas.topics import Topic
@@ -24,6 +21,7 @@ from tests.support.monitor_office import BEGUN, FAILING, MONITOR, PUSHED, World,
 from tests.support.office import Free
 from tests.support.projecting import T0, settings_for
 from tests.support.repositories import RepositoryBuilder
+from tests.support.slots import end_session_of_slot
 from tests.unit.streams.events import received
 
 
@@ -55,7 +53,7 @@ def evaluated(world: World, slot: Slot, folder: Path, *, is_lost: bool) -> None:
 
     def may_see(user: str, repository_id: int) -> bool:
         if is_lost:
-            end_session(world.settings)
+            end_session_of_slot(world.settings, HANDS_APP)
         return True
 
     office = Office(world.reader, Free(), BlobStore(f"file://{folder}/blobs"), may_see, 1)
@@ -69,13 +67,3 @@ def evaluated(world: World, slot: Slot, folder: Path, *, is_lost: bool) -> None:
         location=RepositoryLocation(path=str(path)),
     )
     asyncio.run(evaluator.handle([received(said, Topic.WORK_INTERACTIVE)], world))
-
-
-def end_session(settings: Settings) -> None:
-    with connect(settings, Role.ADMIN, autocommit=True) as connection:
-        ended = connection.execute(
-            b"""select pg_terminate_backend(pid, 10000) from pg_stat_activity
-            where datname = current_database() and application_name like %s""",
-            (f"%slot-{HANDS_APP}%",),
-        ).fetchall()
-    assert ended == [(True,)]

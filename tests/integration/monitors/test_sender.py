@@ -1,180 +1,36 @@
 """The sender over a real database, vault and blob store: what one delivery meets is nothing to the others, and nobody hears twice."""
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
 
-from infra.blobs import BlobStore
-from infra.postgres.connect import connect
-from infra.postgres.connect import engine as make_engine
 from infra.postgres.errors import DatabaseUnreachable
 from infra.postgres.role import Role
 from infra.settings import Settings
 from infra.vault_key import vault_key
-from projections.catalogue import projection
-from projections.generations import ensure_generation
-from projections.monitors.queries import definitions
-from projections.reading import Reader
-from schemas.envelope import Position
 from schemas.events import (
     ActionFailed,
     ActionKind,
-    ActionRequested,
     ActionSucceeded,
     Delivery,
     MonitorAction,
     MonitorActionDisabled,
-    MonitorCreated,
     MonitorUpdated,
     ResultsBlob,
-    RunOutcome,
-    RunStatus,
     SecretPlace,
-    TriggerEvaluated,
 )
-from schemas.registry import Payload
-from schemas.topics import Topic
-from schemas.triggers.ids import trigger_job_id
-from streams.agent import Outgoing, Received
-from streams.leases import Leases
-from streams.monitors.delivery.carrier import Carrier
-from streams.monitors.doors import Doors, SecretMissing, open_doors
+from streams.monitors.doors import SecretMissing, open_doors
 from streams.monitors.forgetting import OF_MONITORS, UnnamedSecrets
-from streams.monitors.sender import Sender, SenderPolicy
 from streams.transient import is_transient
+from tests.support.monitor_house import OWNER, House
 from tests.support.office import Free
-from tests.support.projecting import fold_into, folding, settings_for
-from tests.support.receiver import Receiver, Told, receiving
+from tests.support.receiver import Receiver, Told
 from tests.support.system import eventually
-from tests.unit.streams.events import NOW, RecordingContext, event
-
-Connection = psycopg.Connection[Any]
-REPOSITORY = 7
-MOMENT = "push:1"
-OWNER = "o"
-
-
-class House(RecordingContext):
-    """One installation without a broker: what is said is folded at once, and the sender's words are kept."""
-
-    def __init__(
-        self, settings: Settings, reader: Reader, receiver: Receiver, connection: Connection
-    ) -> None:
-        super().__init__()
-        self.settings, self.reader, self.receiver = settings, reader, receiver
-        self.secrets = open_doors(settings, reader, Role.WORKER).secrets
-        self.blobs = BlobStore(settings.effective_blob_url)
-        self.mail_address: Callable[[str], str | None] = lambda user: None
-        self._connection = connection
-        self._lock = threading.Lock()
-        self._offset = 0
-
-    async def publish(self, outgoing: Sequence[Outgoing]) -> Sequence[Position]:
-        for one in outgoing:
-            await asyncio.to_thread(self.say, one.event.data)
-        return await super().publish(outgoing)
-
-    def say(self, payload: Payload) -> int:
-        """Onto the log, and into the projection; its offset."""
-        with self._lock:
-            self._offset += 1
-            said = folding(event(payload), self._offset)
-            fold_into(self._connection, projection("monitors"), [[said]])
-            return self._offset
-
-    def webhook(self, path: str, url: SecretPlace | None = None, *, results: bool = False) -> MonitorAction:
-        kept = self.secrets.put(self.receiver.url(path), kind="webhook-url", owner=OWNER)
-        key = self.secrets.put(
-            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", kind="webhook-signing-key", owner=OWNER
-        )
-        return MonitorAction(
-            action_id=1,
-            kind=ActionKind.WEBHOOK,
-            include_results=results,
-            url=url or SecretPlace(ref=kept.ref, fingerprint="", host="127.0.0.1"),
-            signing=SecretPlace(ref=key.ref, fingerprint=""),
-        )
-
-    def monitor(self, number: int, action: MonitorAction, blob: ResultsBlob | None = None) -> ActionRequested:
-        """A monitor that has found something, and what is asked for it."""
-        self.say(
-            MonitorCreated(
-                monitor_id=number,
-                description="d",
-                owner=OWNER,
-                created_at=NOW,
-                query="type:diff q",
-                actions=[action],
-            )
-        )
-        delivery = Delivery(action_id=1, recipient=(action.recipients or [""])[0])
-        outcome = RunOutcome(
-            monitor_id=number, begun=0, status=RunStatus.COMPLETED, query="type:diff q", result_count=1, match_count=1,
-            blob=blob, deliveries=[delivery], tips=[],
-        )  # fmt: skip
-        self.say(
-            TriggerEvaluated(repository_id=REPOSITORY, moment=MOMENT, pushed_offset=1, outcomes=[outcome])
-        )
-        request = ActionRequested(
-            monitor_id=number, job_id=trigger_job_id(number, REPOSITORY, MOMENT), action_id=1,
-            recipient=delivery.recipient, repository_id=REPOSITORY, delivery_id=f"d-{number}", since=NOW,
-        )  # fmt: skip
-        self.say(request)
-        return request
-
-    def send(self, *requests: ActionRequested) -> None:
-        """One batch of a sender that knows nothing but the projections."""
-        doors = Doors(self.secrets, lambda user: self.mail_address(user), lambda user, repository_id: True)
-        log = Free()
-        sender = Sender(
-            self.reader, log, self.blobs, doors, Carrier.of(self.settings, doors), Leases(log, "test"),
-            SenderPolicy(3_600.0, "https://millstream.example"),
-        )  # fmt: skip
-        batch = [
-            Received(event(one), Position(Topic.TRIGGERS, 0, number), NOW)
-            for number, one in enumerate(requests)
-        ]
-        assert asyncio.run(sender.handle(batch, self)) == ()
-
-    def said(self, request: ActionRequested) -> list[ActionSucceeded | ActionFailed]:
-        """What was published of this delivery."""
-        outcomes = [one.data for one in self.events if isinstance(one.data, ActionSucceeded | ActionFailed)]
-        return [one for one in outcomes if one.monitor_id == request.monitor_id]
-
-    def action_of(self, monitor_id: int) -> definitions.Action:
-        with self.reader.snapshot(("monitors",)) as snapshot:
-            return definitions.by_ids(snapshot.connection, [monitor_id])[monitor_id].actions[0]
-
-
-@pytest.fixture(scope="module")
-def settings(database: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    found = settings_for(database, tmp_path_factory.mktemp("sender"))
-    projector = make_engine(found, Role.PROJECTOR, pool_size=1)
-    for name in ("access", "accounts", "monitors"):
-        ensure_generation(projector, projection(name))
-    projector.dispose()
-    return found.model_copy(update={"action_allowed_hosts": ["127.0.0.1"], "action_timeout_s": 5.0})
-
-
-@pytest.fixture
-def house(settings: Settings) -> Iterator[House]:
-    engine = make_engine(settings, Role.WORKER, pool_size=4)
-    reader = Reader(engine)
-    projector = make_engine(settings, Role.PROJECTOR, pool_size=1)
-    schema = ensure_generation(projector, projection("monitors")).schema_name
-    projector.dispose()
-    with receiving() as receiver, connect(settings, Role.PROJECTOR, autocommit=True) as connection:
-        connection.execute(f'set search_path to "{schema}"'.encode())
-        yield House(settings, reader, receiver, connection)
-    reader.close()
-    engine.dispose()
+from tests.unit.streams.events import NOW
 
 
 @contextmanager
@@ -271,12 +127,8 @@ def test_a_410_is_about_the_definition_that_was_sent_by(house: House) -> None:
     assert house.action_of(21).sends, "the answer to the old address says nothing of the new one"
     assert corrected.url is not None
     assert house.action_of(21).url_ref == corrected.url.ref
-    again = ActionRequested(
-        monitor_id=21, job_id=request.job_id, action_id=1, attempt=2, repository_id=REPOSITORY,
-        delivery_id="d-21-2", since=NOW, recipient="another",
-    )  # fmt: skip
-    house.say(again)
-    house.send(again)
+    house.ended(21, [Delivery(action_id=1)], moment="push:2")
+    house.send(house.asked(21, Delivery(action_id=1), moment="push:2"))
     assert not house.action_of(21).sends
     # What another sender had under way to the old address comes last, and changes nothing.
     house.say(MonitorActionDisabled(monitor_id=21, action_id=1, reason="gone", defined_offset=1))
