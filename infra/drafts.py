@@ -21,6 +21,17 @@ class Drafts:
         self._filesystem: Any = filesystem
         self._root = f"{root}/{_FOLDER}"
 
+    def claim(self, name: str, note: bytes) -> bool:
+        """Begin the draft with a note where there is none; False where there is one, whoever began it."""
+        folder = f"{self._root}/{name}"
+        into_place.make_folder(self._filesystem, folder)
+        try:
+            with self._filesystem.open(f"{folder}/note", "xb") as stream:
+                stream.write(note)
+        except FileExistsError:
+            return False
+        return True
+
     def note(self, name: str, note: bytes) -> None:
         """Begin the draft, or replace its note."""
         piece = self.begin(name, "note")

@@ -30,13 +30,19 @@ from infra.blobs import BlobRef, BlobStore, BlobStoreError
 from infra.drafts import Drafts
 from infra.kafka.errors import KafkaError
 from projections.generations import NotProjected
-from projections.judged import REJECTED
+from projections.judged import REJECTED, Verdict
 from projections.repositories import queries as repositories
 from projections.repositories.queries import Repository
 from projections.uploads import queries as uploads
 from schemas.codec import new_event
 from schemas.events import BlobPart, UploadDescription, UploadState, UploadStateChanged
-from schemas.ids import InvalidRepositoryName, canonical_repository_name, derived_event_id, upload_id
+from schemas.ids import (
+    InvalidRepositoryName,
+    canonical_repository_name,
+    derived_event_id,
+    new_event_id,
+    upload_id,
+)
 
 PATHS: Final = UPLOAD_PATHS
 SOURCE: Final = "//millstream/api"
@@ -46,6 +52,9 @@ _THREADS: Final = 8
 _WAIT_S: Final = 10.0
 _SILENCE_S: Final = 60.0
 _CHANCE: Final = 1 << 11
+_DRAWS: Final = 5
+_CLAIMED: Final = b"null"
+"""The note of a draft of which nothing was announced: its id is taken, and no part is awaited."""
 _log = structlog.get_logger()
 T = TypeVar("T")
 
@@ -120,7 +129,8 @@ class UploadEndpoint:
 
     async def _in_one_piece(self, asked: NewUpload, request: Request, caller: User) -> Response:
         repository = await self._run(lambda: self._repository(asked.repository, caller))
-        number, described = await self._new(asked, caller.name)
+        described = _described(asked, caller.name)
+        number = await self._claimed(described.created_at)
         name = str(number)
         try:
             if not await self._keep(name, 0, request.stream()):
@@ -128,44 +138,38 @@ class UploadEndpoint:
                     400, "BODY_MALFORMED", "The body is empty.", "Send the index, compressed with gzip."
                 )
             blob = await self._run(lambda: self._drafts.keep(name, [0]))
-        finally:
-            await self._run(lambda: self._drafts.forget(name))
-        await self._say(
-            UploadStateChanged(
-                upload_id=number,
-                repository_id=repository.id,
-                from_state=None,
-                to_state=UploadState.QUEUED,
-                reason="uploaded in one piece",
-                upload=described,
-                blob=_part_of(blob),
-            ),
-            derived_event_id("upload.created", number),
+        except BaseException:
+            await self._forget(number)
+            raise
+        arrived = UploadStateChanged(
+            upload_id=number,
+            repository_id=repository.id,
+            from_state=None,
+            to_state=UploadState.QUEUED,
+            reason="uploaded in one piece",
+            upload=described,
+            blob=_part_of(blob),
         )
+        number = await self._begun(arrived, described.created_at, _CLAIMED)
+        await self._forget(number)
         return _accepted(number)
 
     async def _announce(self, asked: NewUpload, caller: User) -> Response:
         repository = await self._run(lambda: self._repository(asked.repository, caller))
-        number, described = await self._new(asked, caller.name)
+        described = _described(asked, caller.name)
         parts = asked.parts or 1
         note = msgspec.json.encode(
             Announced(repository_id=repository.id, parts=parts, uploaded_by=caller.name)
         )
-        await self._run(lambda: self._drafts.note(str(number), note))
         announced = UploadStateChanged(
-            upload_id=number,
+            upload_id=await self._claimed(described.created_at),
             repository_id=repository.id,
             from_state=None,
             to_state=UploadState.UPLOADING,
             reason=f"{parts} part{'s' if parts > 1 else ''} announced",
             upload=described,
         )
-        try:
-            await self._say(announced, derived_event_id("upload.created", number))
-        except KafkaError:
-            await self._run(lambda: self._drafts.forget(str(number)))
-            raise
-        return _accepted(number)
+        return _accepted(await self._begun(announced, described.created_at, note))
 
     async def _part(self, asked: PartOf, request: Request, caller: User) -> Response:
         announced = await self._run(lambda: self._announced(asked.upload_id, caller))
@@ -206,7 +210,7 @@ class UploadEndpoint:
             ),
             derived_event_id("upload.arrived", number),
         )
-        await self._run(lambda: self._drafts.forget(name))
+        await self._forget(number)
         return Response(status_code=204)
 
     async def _keep(self, name: str, piece: int, body: AsyncIterator[bytes]) -> int:
@@ -253,30 +257,39 @@ class UploadEndpoint:
             )
         return found
 
-    async def _new(self, asked: NewUpload, caller: str) -> tuple[int, UploadDescription]:
-        """A free id, and the description. Raises UploadRefused."""
-        now = datetime.now(UTC)
-        number = await self._run(lambda: self._free_id(now))
-        fields: Mapping[str, object] = {
-            "commit": asked.commit,
-            "root": asked.root,
-            "indexer": asked.indexer,
-            "indexer_version": asked.indexer_version,
-            "format": asked.format,
-            "uploaded_by": caller,
-            "created_at": now,
-        }
-        try:
-            return number, msgspec.convert(fields, UploadDescription)
-        except msgspec.ValidationError as error:  # what every reader of the event would refuse
-            raise UploadRefused(400, "INVALID_INPUT", f"{error}.") from error
+    async def _claimed(self, at: datetime) -> int:
+        """The id of an upload that came to be at ``at``, which is nobody else's: its draft says so to every process."""
+        return await self._run(lambda: self._free_id(at))
 
-    def _free_id(self, now: datetime) -> int:
+    def _free_id(self, at: datetime) -> int:
         while True:
-            number = upload_id(now, secrets.randbelow(_CHANCE))
+            number = upload_id(at, secrets.randbelow(_CHANCE))
             with self._context.reader.snapshot(("uploads",)) as snapshot:
-                if uploads.by_id(snapshot.connection, number) is None:
-                    return number
+                known = uploads.by_id(snapshot.connection, number)
+            if known is None and self._drafts.claim(str(number), _CLAIMED):
+                return number
+
+    async def _begun(self, change: UploadStateChanged, at: datetime, note: bytes) -> int:
+        """Say the first ``change`` of an upload whose id is claimed, with ``note`` at its draft; the id, which is another one where the
+        log knew of an upload before its projection did. Raises UploadRefused, KafkaError: then nothing is claimed any more."""
+        for draw in range(1, _DRAWS + 1):
+            number = change.upload_id
+            try:
+                await self._run(partial(self._drafts.note, str(number), note))
+                found = await self._published(change, new_event_id())
+                if found.state == REJECTED and (found.reason_code is None or draw == _DRAWS):
+                    raise _refused(found)
+            except BaseException:
+                await self._forget(number)
+                raise
+            if found.state != REJECTED:
+                return number
+            await self._forget(number)
+            change = msgspec.structs.replace(change, upload_id=await self._claimed(at))
+        raise TypeError("an upload begins or is refused")
+
+    async def _forget(self, number: int) -> None:
+        await self._run(lambda: self._drafts.forget(str(number)))
 
     def _announced(self, number: int, caller: User) -> Announced:
         """What was said of an upload whose parts are awaited, to who sends it, and site admins, while they see its repository.
@@ -284,7 +297,7 @@ class UploadEndpoint:
         To anybody else it is not there. Raises UploadRefused, Finished.
         """
         note = self._drafts.noted(str(number))
-        announced = None if note is None else msgspec.json.decode(note, type=Announced)
+        announced = msgspec.json.decode(note, type=Announced | None) if note else None
         with self._context.reader.snapshot(("uploads", "repositories"), viewer=caller.viewer) as snapshot:
             known = uploads.by_id(snapshot.connection, number)
             if announced is not None:
@@ -310,16 +323,19 @@ class UploadEndpoint:
 
     async def _say(self, change: UploadStateChanged, event_id: str) -> None:
         """Publish, and wait a while until it can be read. Raises UploadRefused when it is rejected."""
+        found = await self._published(change, event_id)
+        if found.state == REJECTED:
+            raise _refused(found)
+
+    async def _published(self, change: UploadStateChanged, event_id: str) -> Verdict:
+        """What became of the change, as far as that can be read after a while."""
         event = new_event(change, source=SOURCE, time=datetime.now(UTC), event_id=event_id)
 
-        def publish() -> str | None:
+        def publish() -> Verdict:
             (position,) = self._context.publisher.publish([event])
-            judged = wait_judged(self._context.reader, position, ("uploads",), _WAIT_S)
-            return judged.verdict.reason if judged.verdict.state == REJECTED else None
+            return wait_judged(self._context.reader, position, ("uploads",), _WAIT_S).verdict
 
-        refused = await self._run(publish)
-        if refused is not None:
-            raise UploadRefused(409, "REJECTED", f"Refused: {refused}.", "Begin again with a new upload.")
+        return await self._run(publish)
 
     async def _run(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
@@ -347,6 +363,27 @@ async def _timed(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
                 408, "BODY_TOO_SLOW", f"Nothing of the body came for {_SILENCE_S:g} s.", "Send it again."
             ) from error
         yield chunk
+
+
+def _described(asked: NewUpload, caller: str) -> UploadDescription:
+    """Raises UploadRefused."""
+    fields: Mapping[str, object] = {
+        "commit": asked.commit,
+        "root": asked.root,
+        "indexer": asked.indexer,
+        "indexer_version": asked.indexer_version,
+        "format": asked.format,
+        "uploaded_by": caller,
+        "created_at": datetime.now(UTC),
+    }
+    try:
+        return msgspec.convert(fields, UploadDescription)
+    except msgspec.ValidationError as error:  # what every reader of the event would refuse
+        raise UploadRefused(400, "INVALID_INPUT", f"{error}.") from error
+
+
+def _refused(found: Verdict) -> UploadRefused:
+    return UploadRefused(409, "REJECTED", f"Refused: {found.reason}.", "Begin again with a new upload.")
 
 
 def _part_of(blob: BlobRef) -> BlobPart:

@@ -75,6 +75,7 @@ rebuilds = Table(
     Column("swap", Boolean, nullable=False),
     Column("accept", Boolean, nullable=False),
     Column("accepted_at", DateTime(timezone=True), comment="when a person agreed with what differs"),
+    Column("accepted", JSONB, comment="what differed, and from which generation, when that was"),
     Column("events", BigInteger, nullable=False, server_default="0"),
     Column("of_all", BigInteger, nullable=False, server_default="0"),
     Column("events_per_s", Double, nullable=False, server_default="0"),
@@ -170,6 +171,14 @@ _APP_READS: Final = frozenset(
 )
 _LOCK_KEY: Final = 0x6D696C6C72756E74
 """``pg_advisory_xact_lock`` of the making of these tables ("millrunt")."""
+_LATER: Final = f"""
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = '{RUNTIME_SCHEMA}.rebuilds'::regclass AND attname = 'accepted') THEN
+    ALTER TABLE {RUNTIME_SCHEMA}.rebuilds ADD COLUMN accepted jsonb;
+  END IF;
+END $$
+"""
+"""What tables of earlier builds lack. Looked at first: ALTER TABLE waits for every reader, and all others for it."""
 
 
 def create(engine: Engine) -> None:
@@ -184,6 +193,7 @@ def create(engine: Engine) -> None:
             connection.execute(CreateTable(table, if_not_exists=True))
             for index in table.indexes:
                 connection.execute(CreateIndex(index, if_not_exists=True))
+        connection.exec_driver_sql(_LATER)
         _grant(connection)
 
 

@@ -7,6 +7,7 @@ caller's publisher (``projections.rebuild.events``).
 
 from datetime import UTC, datetime
 
+import msgspec
 from sqlalchemy import Connection, Engine, func, text
 
 from infra.postgres.connect import lock_key
@@ -143,7 +144,7 @@ def cancel(engine: Engine, rebuild_id: int) -> Rebuild:
 
 
 def accept(engine: Engine, rebuild_id: int) -> Rebuild:
-    """Agree with what differs: it catches up and is swapped. Raises RebuildRefused, NoSuchRebuild."""
+    """Agree with what differs, as the row says it now: it catches up and is swapped. Raises RebuildRefused, NoSuchRebuild."""
     with engine.begin() as connection:
         found = store.find(connection, rebuild_id)
         if found.scratch:
@@ -156,9 +157,15 @@ def accept(engine: Engine, rebuild_id: int) -> Rebuild:
                 f"rebuild {rebuild_id} of {found.projection} failed, and not because rows differ: {found.reason}",
                 remedy=f"millstream projection resume {found.projection}",
             )
-        return store.step(
+        accepted = store.step(
             connection, rebuild_id, Step.ACCEPT, accept=True, accepted_at=func.now(), swap=True, reason=""
         )
+        shown = store.Agreement(
+            from_generation=accepted.from_generation or 0,
+            different=accepted.different,
+            differences=accepted.differences,
+        )
+        return store.write(connection, rebuild_id, accepted=msgspec.to_builtins(shown))
 
 
 def drop_generation(engine: Engine, projection: str, number: int) -> GenerationInfo:

@@ -31,7 +31,7 @@ from projections.rebuild.holding import folded_by, vector_of
 from projections.rebuild.judging import Found, Outcome, Shown, Wanted, judge
 from projections.rebuild.listing import carried, schemas_of
 from projections.rebuild.machine import TO_TAKE, RebuildState, Step
-from projections.rebuild.store import Rebuild
+from projections.rebuild.store import Agreement, Rebuild
 from projections.rebuild.tail import Tail
 from projections.rebuild.until import ends_until
 from projections.rebuild.vectors import (
@@ -289,7 +289,7 @@ class _Work:
                 live_version=found.live.version,
                 meant=(found.live.version, found.live.fingerprint) != (rebuild.version, rebuild.fingerprint),
                 different=found.comparison.different,
-                structure=len(found.comparison.notes),
+                structure=tuple(found.comparison.notes),
                 security=tuple(found.security),
                 changed_by_hand=found.changed_by_hand,
             ),
@@ -297,10 +297,7 @@ class _Work:
                 swap=rebuild.swap,
                 accept=rebuild.accept,
                 by_a_person=rebuild.ordered_by != AUTOMATIC or rebuild.accepted_at is not None,
-                # What the row still says is what was found when somebody agreed.
-                shown=None
-                if rebuild.accepted_at is None
-                else Shown(different=rebuild.different, words=frozenset(rebuild.differences)),
+                shown=None if rebuild.accepted_at is None else _shown(rebuild.accepted or Agreement()),
             ),
         )
         match judgement.outcome:
@@ -368,6 +365,14 @@ class _Work:
             ids = {topic: admin.topic_id(topic) for topic in marks} if folded else {}
             require_same_log(folded, admin.cluster_id(), ids, marks)
         return marks
+
+
+def _shown(accepted: Agreement) -> Shown:
+    return Shown(
+        live_generation=accepted.from_generation,
+        different=accepted.different,
+        words=frozenset(accepted.differences),
+    )
 
 
 def tell(settings: Settings, engine: Engine, rebuild: Rebuild) -> None:

@@ -18,22 +18,24 @@ class Outcome(Enum):
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What the comparison found. ``meant``: the live generation has another fold or other tables, so differences may be meant.
 
-    ``structure``: tables or columns that one of both lacks; ``security``: how who may see what differs; ``changed_by_hand``:
-    the live generation is not protected as it was made.
+    ``structure``: tables or columns that one of both lacks, and ``security``: how who may see what differs, in words;
+    ``changed_by_hand``: the live generation is not protected as it was made.
     """
 
     live_generation: int
     live_version: int
     meant: bool
     different: int
-    structure: int = 0
+    structure: tuple[str, ...] = ()
     security: tuple[str, ...] = ()
     changed_by_hand: bool = False
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """What stood before whoever accepted: how many rows differed, and all that was said of protection, among other words."""
+    """What stood before whoever accepted: how many rows differed from the live generation of that time, and all that was said
+    of protection, tables and columns, among other words."""
 
+    live_generation: int
     different: int
     words: frozenset[str]
 
@@ -90,15 +92,29 @@ def judge(found: Found, wanted: Wanted) -> Judgement:
             f"{rows}, and both have the same fold: one of them is not what the log says",
             "Find out which (millstream verify); accept the new one only then.",
         )
-    if shown is not None and found.different > _most(found, shown.different):
-        return Judgement(
-            Outcome.READY,
-            f"{found.different:,} rows differ from generation {found.live_generation}, and {shown.different:,} when it was accepted: "
-            "see the differences, then accept again",
-        )
+    if shown is not None and not equal and (unseen := _unseen(found, shown)):
+        return Judgement(Outcome.READY, f"{unseen}: see the differences, then accept again")
     if not wanted.swap:
         return _EQUAL if equal else Judgement(Outcome.READY, "filled, compared and accepted")
     return Judgement(Outcome.SWAP)
+
+
+def _unseen(found: Found, shown: Shown) -> str:
+    """What differs beyond what was shown, in words; empty where nothing does."""
+    if shown.live_generation != found.live_generation:
+        return (
+            f"it was compared with generation {found.live_generation}, "
+            f"and with generation {shown.live_generation} when it was accepted"
+        )
+    new = next((one for one in found.structure if one not in shown.words), None)
+    if new is not None:
+        return f"{new}, which was not so when it was accepted"
+    if found.different > _most(found, shown.different):
+        return (
+            f"{found.different:,} rows differ from generation {found.live_generation}, "
+            f"and {shown.different:,} when it was accepted"
+        )
+    return ""
 
 
 def _most(found: Found, shown: int) -> int:

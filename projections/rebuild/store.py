@@ -25,6 +25,14 @@ _NEEDS: Final[Mapping[Step, str]] = {
 }
 
 
+class Agreement(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What stood in a rebuild's row when a person accepted."""
+
+    from_generation: int = 0
+    different: int = 0
+    differences: list[str] = []
+
+
 class Rebuild(msgspec.Struct, frozen=True, kw_only=True):
     """One rebuild. ``events`` of ``of_all`` records are folded; ``differences`` are the first ones, as text.
 
@@ -48,6 +56,8 @@ class Rebuild(msgspec.Struct, frozen=True, kw_only=True):
     accept: bool = False
     accepted_at: datetime | None = None
     """When a person agreed with the differences found."""
+    accepted: Agreement | None = None
+    """What that was about, whatever is found later; None also where an earlier build took no note."""
     events: int = 0
     of_all: int = 0
     events_per_s: float = 0.0

@@ -6,17 +6,24 @@ from typing import Final
 from ariadne import MutationType, ObjectType
 
 from api.commands.errors import ApiError, Code, InputRefused
+from api.event_status import INDEX
 from api.graphql import ids
-from api.graphql.types.admin import require_site_admin
+from api.graphql.operation import wait_until_applied
+from api.graphql.types.admin import operating_of, require_site_admin
 from api.graphql.types.info import Info, operation_of
-from api.graphql.writing import earlier, event_of, key_of, write
+from api.graphql.writing import earlier, event_of, key_of, said_before, write
+from infra.kafka.partitioner import partition_for
+from projections.access.queries import PROJECTION as ACCESS
 from projections.access.queries import permissions_of
 from projections.accounts import queries as accounts
 from projections.repositories.queries import Repository
 from schemas.accounts.names import user_id
+from schemas.envelope import Position
 from schemas.events import RepositoryPermissionsChanged
 from schemas.ids import derived_event_id, new_event_id
 from schemas.repositories.events import MOST_READERS
+from schemas.topics import Topic
+from streams.log_ends import TopicEnds
 
 MOST_REPOSITORIES: Final = 100
 mutation = MutationType()
@@ -51,12 +58,58 @@ def resolve_unrestricted(
     if len(repositories) > MOST_REPOSITORIES:
         raise InputRefused("repositories", f"at most {MOST_REPOSITORIES} are taken at once")
     for one in repositories:
-        before = permissions_of(
-            operation_of(info).reads.snapshot.connection, ids.repository_id_of(one, "repositories")
-        )
-        listed = [] if before is None else list(before.users)
+        number = ids.repository_id_of(one, "repositories")
+        said = _said_before(info, number)
+        listed = _readers_now(info, number) if said is None else said
         _lay_down(info, one, restricted=not unrestricted, users=listed)
     return {}
+
+
+def _readers_now(info: Info, number: int) -> list[int]:
+    """The readers that were laid down last, as the log has it now: of an older list, somebody may have been taken away since.
+
+    Raises ApiError NOT_YET_APPLIED; KafkaError.
+    """
+    _wait_for_all_said(info, number, ACCESS)
+    found = permissions_of(operation_of(info).reads.snapshot.connection, number)
+    return [] if found is None else list(found.users)
+
+
+def _wait_for_all_said(info: Info, number: int, projection: str) -> None:
+    """Wait until ``projection`` has applied all that the log says of the repository now. Raises ApiError NOT_YET_APPLIED, KafkaError."""
+    operation = operation_of(info)
+    services = operation.services
+    operation.renew()  # no transaction is held open while projections are waited for
+    ends = TopicEnds(operating_of(info).admin).ends([Topic.REPOSITORIES])
+    place = partition_for(str(number), len(ends))
+    newest = Position(Topic.REPOSITORIES.value, place, ends[Topic.REPOSITORIES.value, place] - 1)
+    if newest.offset >= 0:
+        wait_until_applied(services.reader, {projection: [newest.topic]}, [newest], services.limits.wait_s)
+
+
+def _said_before(info: Info, number: int) -> list[int] | None:
+    """The readers that this request laid down when it was said first; None when it was not.
+
+    Raises ApiError REFUSED where not all of them are on the log: nobody knows any more who the others were.
+    """
+    asked = RepositoryPermissionsChanged(repository_id=number, restricted=True, change="asked")
+    first = said_before(info, event_of(info, asked, part=number))
+    if not isinstance(first, RepositoryPermissionsChanged):
+        return None
+    listed = list(first.users)
+    if first.of > 1:
+        _wait_for_all_said(info, number, INDEX)
+    for part in range(2, first.of + 1):
+        said = said_before(info, event_of(info, asked, part=f"{number}/{part}"))
+        if not isinstance(said, RepositoryPermissionsChanged):
+            raise ApiError(
+                Code.REFUSED,
+                f"Part {part} of {first.of} of the readers was never said, and nobody in it sees the repository.",
+                remedy="Lay the readers down anew: setRepositoryPermissionsForUsers.",
+                id=ids.repository_node_id(number),
+            )
+        listed += said.users
+    return listed
 
 
 @repository_type.field("permissionsInfo")

@@ -1,6 +1,7 @@
 """Uploads end to end: over HTTP, on the log, led by the agent, read in a process of its own, shown in GraphQL and on pages."""
 
 import gzip
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.graphql.ids import node_id, upload_node_id
+from api.http import uploads as http_uploads
 from infra.blobs import BlobRef, BlobStore
 from infra.kafka.producer import Publisher
 from infra.postgres.connect import engine as make_engine
@@ -20,7 +22,7 @@ from schemas.events import (
     UploadState,
     UploadStateChanged,
 )
-from schemas.ids import repository_id
+from schemas.ids import repository_id, upload_id
 from streams.uploads.lifecycle import UploadPolicy
 from streams.uploads.store import Manifest
 from tests.integration.api.conftest import BASE, Api
@@ -120,6 +122,27 @@ def test_parts_survive_the_process_that_took_them(api: Api, service: Service) ->
         found = answering(api, number)
     assert states(found) == ["uploading", "queued", "processing", "completed"]
     assert found["statistics"]["documents"] == 300
+
+
+def test_uploads_that_draw_one_id_are_several(
+    api: Api, service: Service, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = upload_id(datetime.now(UTC), 0)
+    drawn = iter([first, first, first + 1, first + 2, first + 2, first + 3, first + 2, first + 4])
+    commit = service.commit()
+    in_parts = {"commit": commit, "indexerName": "scip-test", "multiPart": "true", "numParts": "1"}
+    with monkeypatch.context() as at_one_moment:
+        at_one_moment.setattr(http_uploads, "upload_id", lambda at, chance: next(drawn))
+        at_one_moment.setattr(queries, "by_id", lambda connection, number: None)
+        numbers = [uploaded(api, commit, small_index(2), root=root) for root in ("r0", "r1")]
+        for root in ("r2", "r3"):
+            numbers.append(post(api, b"", repository=NAME, root=root, **in_parts).json()["id"])
+        numbers.append(uploaded(api, commit, small_index(2), root="r4"))
+    assert numbers == [str(first + place) for place in range(5)]
+    assert [row(reader, number).root for number in numbers] == ["r0/", "r1/", "r2/", "r3/", "r4/"]
+    for number in numbers[2:4]:
+        assert post(api, small_index(2), uploadId=number, index="0").status_code == 204
+        assert post(api, b"", uploadId=number, done="true").status_code == 204
 
 
 def test_what_is_wrong_with_a_request_is_said_in_words(api: Api, service: Service) -> None:

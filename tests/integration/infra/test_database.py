@@ -131,6 +131,14 @@ def test_many_starts_at_once_do_not_disturb_each_other(own_stack: StackUnderTest
         ]
 
 
+def test_tables_of_an_earlier_build_get_what_they_lack(own_stack: StackUnderTest) -> None:
+    with fresh_database(own_stack.database_url, "earlier") as url:
+        set_up_database(settings_of(own_stack, url))
+        run(url, "ALTER TABLE runtime.rebuilds DROP COLUMN accepted")
+        set_up_database(settings_of(own_stack, url))
+        assert run(url, "SELECT accepted FROM runtime.rebuilds") == []
+
+
 def test_an_admin_who_is_no_superuser_goes_on_once_the_remedies_are_run(ready: str, limited: str) -> None:
     run(ready, "DROP SCHEMA IF EXISTS runtime CASCADE; DROP SCHEMA IF EXISTS vault CASCADE")
     with pytest.raises(DatabaseRefused) as caught:

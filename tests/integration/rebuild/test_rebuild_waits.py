@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Connection, Engine, text
 
@@ -140,6 +141,10 @@ def change_rows(projector: Engine, ids: str) -> None:
         connection.execute(text(f"update {live}.repo_names set path = '/elsewhere' where id in ({ids})"))
 
 
+def ids_from(first: int, number: int) -> str:
+    return ", ".join(str(one) for one in range(first, first + number))
+
+
 def test_what_was_accepted_is_what_was_shown(settings: Settings, projector: Engine) -> None:
     change_rows(projector, "7")
     failed = rebuilt(settings, control.order(projector, "repositories", ordered_by="tester"))
@@ -151,6 +156,57 @@ def test_what_was_accepted_is_what_was_shown(settings: Settings, projector: Engi
     assert "1 when it was accepted" in again.reason
     done = rebuilt(settings, control.accept(projector, again.id))
     assert (done.state, done.different) == (RebuildState.SWAPPED, 4)
+
+
+def test_what_was_accepted_was_compared_with_the_generation_that_is_live(
+    settings: Settings, projector: Engine
+) -> None:
+    change_rows(projector, "11")
+    first = rebuilt(settings, control.order(projector, "repositories", ordered_by="tester"))
+    other = rebuilt(settings, control.order(projector, "repositories", accept=True, ordered_by="tester"))
+    assert (first.state, other.state) == (RebuildState.FAILED, RebuildState.SWAPPED)
+    change_rows(projector, "12")
+    again = rebuilt(settings, control.accept(projector, first.id))
+    assert (again.state, again.different) == (RebuildState.READY, 1), (
+        "as many rows, but others, of another one"
+    )
+    assert f"with generation {other.generation}" in again.reason
+    assert f"with generation {first.from_generation} when it was accepted" in again.reason
+    assert rebuilt(settings, control.accept(projector, again.id)).state is RebuildState.SWAPPED
+
+
+def test_a_worker_that_is_killed_before_the_swap_leaves_the_agreement_as_it_was(
+    settings: Settings,
+    projector: Engine,
+    publisher: Publisher,
+    reader: Reader,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with running(settings, REPOSITORIES):
+        assert reader.wait_for("repositories", said(publisher, 300, 100), 30.0)
+    newer = msgspec.structs.replace(REPOSITORIES, version=REPOSITORIES.version + 1)
+
+    def worked_on(rebuild: Rebuild) -> Rebuild:
+        return run_rebuild(settings, rebuild.id, threading.Event(), one=newer)
+
+    change_rows(projector, "13")
+    ready = worked_on(control.order_of(projector, newer, ordered_by="tester"))
+    assert (ready.state, ready.different) == (RebuildState.READY, 1)
+    change_rows(projector, ids_from(300, 90))
+
+    def killed(*_: object) -> Swapped | None:
+        """Before it has led anybody over; the live generation goes on."""
+        monkeypatch.setattr(closing, "lead", lead)
+        change_rows(projector, ids_from(100, 40))
+        raise LockLost("the worker is gone")
+
+    monkeypatch.setattr(closing, "lead", killed)
+    again = worked_on(control.accept(projector, ready.id))
+    assert (again.state, again.different) == (RebuildState.READY, 131)
+    assert "1 when it was accepted" in again.reason
+    assert again.accepted is not None
+    assert (again.accepted.different, again.accepted.from_generation) == (1, ready.from_generation)
+    control.cancel(projector, again.id)
 
 
 def test_beside_a_generation_of_another_log_none_is_filled(

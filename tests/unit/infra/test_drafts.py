@@ -39,6 +39,18 @@ def test_pieces_in_any_order_become_one_blob_for_another_process_too(store: Blob
     assert store.read(ref).endswith(b"tail")
 
 
+def test_a_draft_is_begun_by_one_alone(store: BlobStore) -> None:
+    mine, others = Drafts(store), Drafts(store)
+    assert mine.claim("16", b"mine")
+    assert not others.claim("16", b"theirs")
+    assert others.noted("16") == b"mine"
+    mine.note("16", b"more")
+    assert not others.claim("16", b"theirs")
+    assert others.noted("16") == b"more"
+    mine.forget("16")
+    assert others.claim("16", b"theirs")
+
+
 def test_a_piece_that_breaks_off_is_not_there(store: BlobStore) -> None:
     drafts = Drafts(store)
     write(drafts, "18", 0, b"whole")

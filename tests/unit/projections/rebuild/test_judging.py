@@ -8,7 +8,9 @@ from projections.rebuild.judging import Found, Outcome, Shown, Wanted, judge
 EQUAL = Found(live_generation=3, live_version=1, meant=False, different=0)
 BUG = Found(live_generation=3, live_version=1, meant=False, different=2)
 MEANT = Found(live_generation=3, live_version=1, meant=True, different=2)
-OTHER_TABLES = Found(live_generation=3, live_version=1, meant=True, different=0, structure=1)
+OTHER_TABLES = Found(
+    live_generation=3, live_version=1, meant=True, different=0, structure=("t: g4 alone has x",)
+)
 GRANTS = Found(live_generation=3, live_version=1, meant=False, different=0, security=("select on t",))
 CODE_GRANTS = Found(live_generation=3, live_version=1, meant=True, different=0, security=("select on t",))
 BY_HAND = Found(
@@ -25,13 +27,13 @@ BY_ITSELF = Wanted(swap=True, accept=True, by_a_person=False)
 NO_SWAP = Wanted(swap=False, accept=False, by_a_person=True)
 
 
-def shown(different: int, *words: str) -> Wanted:
+def shown(different: int, *words: str, live_generation: int = 3) -> Wanted:
     """Somebody has agreed with what was found before."""
     return Wanted(
         swap=True,
         accept=True,
         by_a_person=True,
-        shown=Shown(different=different, words=frozenset(words)),
+        shown=Shown(live_generation=live_generation, different=different, words=frozenset(words)),
     )
 
 
@@ -60,6 +62,16 @@ def shown(different: int, *words: str) -> Wanted:
         (MEANT, shown(1), Outcome.SWAP, ""),
         (replace(MEANT, different=300), shown(100), Outcome.SWAP, ""),
         (replace(MEANT, different=301), shown(100), Outcome.READY, "accept again"),
+        (
+            MEANT,
+            shown(2, live_generation=4),
+            Outcome.READY,
+            "generation 3, and with generation 4 when it was",
+        ),
+        (BUG, shown(2, live_generation=4), Outcome.READY, "accept again"),
+        (EQUAL, shown(2, live_generation=4), Outcome.SWAP, ""),
+        (OTHER_TABLES, shown(0, "t: g4 alone has x"), Outcome.SWAP, ""),
+        (OTHER_TABLES, shown(0, "t: g4 alone has y"), Outcome.READY, "t: g4 alone has x, which was not so"),
         (BY_HAND, shown(0, "select on t", "and more"), Outcome.SWAP, ""),
         (BY_HAND, shown(0, "update on t"), Outcome.READY, "who may see what"),
     ],
