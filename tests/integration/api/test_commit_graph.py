@@ -49,7 +49,8 @@ def test_a_graph_says_how_current_it_is_and_what_answers(api: Api, publisher: Pu
 
     def settled() -> bool:
         found = asked(B)
-        return bool(found["visibleUploads"]) and not found["codeIntelligenceCommitGraph"]["stale"]
+        known = api.ask("query N($id: ID!) { node(id: $id) { id } }", {"id": upload_node_id(17)})["node"]
+        return bool(known and found["visibleUploads"]) and not found["codeIntelligenceCommitGraph"]["stale"]
 
     assert asked(A)["visibleUploads"] == []
     said(Pushed(0))
